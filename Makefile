@@ -1,0 +1,27 @@
+# For people: `make` says what there is. The work is done by the scripts in tests/.
+PYTHONS = 13 12 14 11 10
+
+.PHONY: help demo test lint bench clean
+help:
+	@echo "make demo    try it: an emulated router on this machine, the playbooks, a report (under a minute)"
+	@echo "make test    everything that is tested, with all that the tests need"
+	@echo "make lint    the static checks of 'make test' alone"
+	@echo "make bench   what a report costs, compared with what Ansible itself costs"
+	@echo "make clean   remove the environments and caches that these made (reports/ stays)"
+
+demo:
+	@tests/demo
+
+# make test PARTS="unit lab" runs these parts alone
+test:
+	@python=$$(tests/tools/python $(PYTHONS)) && "$$python" tests/run.py $(PARTS)
+
+lint:
+	@python=$$(tests/tools/python $(PYTHONS)) && "$$python" tests/run.py static
+
+bench:
+	@tests/bench/run
+
+clean:
+	rm -rf .venv .cache .ansible .hypothesis demo
+	find . -name __pycache__ -prune -exec rm -rf {} +
