@@ -35,9 +35,9 @@ class Neighbor:
 
 @dataclass(frozen=True)
 class Lease:
-    """A name that the router knows for an address."""
+    """A name that the router knows for an address. ``ip`` is None where the device printed the name in its place."""
 
-    ip: str
+    ip: str | None
     mac: str | None
     name: str | None
 
