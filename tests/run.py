@@ -144,7 +144,7 @@ def parts() -> list[Part]:
             "lab", as_root(*PYTEST, "tests/lab"), "newest", ("environment newest", "system packages"), sums_up=COUNTS
         ),
         Part("molecule newest", newest("tests/tools/molecule"), "newest", ("environment newest",)),
-        Part("molecule oldest", ("tests/tools/molecule",), "oldest", ("environment oldest",)),
+        Part("molecule oldest", ("tests/tools/molecule",), "oldest", ("environment oldest", "environment newest")),
         static("ansible-lint", "ansible-lint", "--profile", "production", "--offline", "--nocolor"),
         static("ruff", "ruff", "check", "."),
         static("mypy", *mypy),
