@@ -1,0 +1,109 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
+    Marker,
+    Observed,
+    Settings,
+    Step,
+    Wanted,
+    as_commands,
+    command,
+    hosts_of,
+    plan_absent,
+    plan_empty,
+    plan_present,
+    simulate,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Change, Router
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
+    CHAIN_ARGUMENTS,
+    RouterAction,
+    host_list,
+    interface_list,
+    known_hosts,
+    reading,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._run_lock import only_run
+
+Plan = Callable[[Observed], Sequence[Step]]
+
+
+class ActionModule(RouterAction):
+    """Install the chain, empty it, or take it away."""
+
+    ARGUMENTS = {
+        **CHAIN_ARGUMENTS,
+        "state": {"type": "str", "default": "present", "choices": ["present", "empty", "absent"]},
+        "hosts": {"type": "list", "elements": "str", "default": ["arp"]},
+        "prune": {"type": "bool", "default": False},
+    }
+
+    def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
+        """Bring the chain to the wanted state. All that can be refused is refused before the log-in."""
+        interface_list(arguments["wan_interfaces"])
+        host_list(arguments["hosts"])
+        settings = Settings(arguments["chain"], arguments["table"])
+        with nullcontext() if self._task.check_mode else only_run(self._connection.where):
+            self._bring(arguments, settings, result)
+
+    def _bring(self, arguments: dict[str, Any], settings: Settings, result: dict[str, Any]) -> None:
+        router = self.open_router(arguments, settings)
+        settings = router.settings
+        result.update(known_hosts(router))
+        observed = router.observe()
+        plan = _plan(arguments, settings, router, observed, result)
+        result.update(changed=False, commands=[], before=counted_result(observed.chain))
+        change = Change(after=observed)
+        try:
+            if self._task.check_mode:
+                change.commands = [command(settings, step) for step in plan(observed)]
+                after = simulate(settings, observed, plan(observed))
+            else:
+                router.converge(plan, change, observed)
+                after = change.after or observed
+        finally:
+            result.update(changed=bool(change.commands), commands=change.commands)
+        result["diff"] = {
+            "before": "".join(f"{line}\n" for line in as_commands(settings, observed)),
+            "after": "".join(f"{line}\n" for line in as_commands(settings, after)),
+        }
+        result.update(reading(router, settings, change.after or observed))
+        result.update(profile=router.profile_name, warnings=router.warnings())
+
+
+def _plan(
+    arguments: dict[str, Any], settings: Settings, router: Router, observed: Observed, result: dict[str, Any]
+) -> Plan:
+    if arguments["state"] == "empty":
+        return lambda seen: plan_empty(settings, seen)
+    if arguments["state"] == "absent":
+        return lambda seen: plan_absent(settings, seen)
+    given = host_list(arguments["hosts"])
+    hosts = tuple(host["ip"] for host in result["hosts"]) if given is None else given
+    if not hosts and not (observed.chain and hosts_of(observed.chain)):
+        raise TrafficError(
+            f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "
+            "there is nothing to count. Use the network from some device and run it again, or list addresses in traffic_hosts."
+        )
+    wanted = Wanted(hosts, router.wan_interfaces(), arguments["prune"])
+    marker = _new_marker()
+    return lambda seen: plan_present(settings, seen, wanted, marker)
+
+
+def _new_marker() -> Marker:
+    """Two addresses that no packet from outside the router can have, hard to meet twice."""
+    source, destination = (
+        ".".join(["127", *(str(random.SystemRandom().randint(1, 254)) for _ in range(3))]) for _ in range(2)
+    )
+    return Marker(source, destination)

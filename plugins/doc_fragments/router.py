@@ -1,0 +1,80 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """What the modules on a router have in common."""
+
+    DOCUMENTATION = r"""
+options:
+  profile:
+    description:
+      - The router profile, V(auto), a name out of the collection or the path of a file of your own.
+      - Without it, the connection's own setting counts, which is the variable C(traffic_profile) or V(auto).
+    type: str
+  wan_interfaces:
+    description:
+      - The interfaces to the Internet. V(auto) takes those of the default routes.
+      - It must be the routed interface, such as V(ppp0), not the Ethernet or ATM device under it.
+    type: list
+    elements: str
+    default: [auto]
+notes:
+  - It runs in the process of Ansible on the control node, since routers have no Python, and takes one login.
+attributes:
+  action:
+    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
+    support: full
+  async:
+    description: Supports being used with the C(async) keyword.
+    support: none
+  platform:
+    description: Target OS/families that can be operated against.
+    support: full
+    platforms: routers with a router profile
+"""
+
+    CHAIN = r"""
+options:
+  chain:
+    description: The name of the chain.
+    type: str
+    default: TRAFFIC
+  table:
+    description: The table that the chain is in.
+    type: str
+    choices: [filter, mangle]
+    default: filter
+"""
+
+    READS = r"""
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+    details: This action only reads.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: N/A
+    details: This action only reads.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+    details: This action only reads.
+"""
+
+    CHANGES = r"""
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+"""

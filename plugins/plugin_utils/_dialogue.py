@@ -1,0 +1,430 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A conversation with a router's command line over a stream of bytes: log in, run commands, log out.
+
+Private to this collection. It knows nothing of telnet or SSH, nor of any model: the stream is given, the wordings are the
+profile's. What it decides does not depend on how the bytes were split on their way.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
+from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import TOKEN, Patterns, Profile, recognize
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+
+QUIET = 0.3  # seconds without a byte after which a text is taken to be complete where nothing else tells
+NUDGE = 2.0  # seconds without a byte after which a router that did not print its prompt again is asked for it
+FAREWELL = 1.0  # seconds given to the router to close after the log-out
+
+_TERMINAL = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
+_TERMINAL_SEQUENCE = re.compile(_TERMINAL)
+_LIKE_A_PROMPT = re.compile(r"[#>$] ?$")
+_LONGEST_PROMPT = 512  # bytes
+_PROFILES_PAGE = "docs/profiles.md shows how to support another router."
+
+
+class DialogueError(TrafficError):
+    """The conversation came to an end that nobody wanted."""
+
+
+class Stream(Protocol):
+    """Bytes to and from a router."""
+
+    def read(self, timeout: float) -> bytes | None:
+        """What has arrived, b"" at the end of the stream, None when nothing came within the timeout (seconds)."""
+
+    def write(self, data: bytes) -> None:
+        """Send lines, each ended with a line feed."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who logs in. The password never appears in an error or a representation."""
+
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds up to the first prompt, seconds for a command, bytes that a command may print."""
+
+    login: float = 10.0
+    command: float = 30.0
+    output: int = 1 << 20
+
+
+@dataclass
+class _Sent:
+    """What was already given to the router: nothing is ever given twice."""
+
+    user: bool = False
+    password: bool = False
+
+
+def moment(text: str, profile: Profile) -> str | None:
+    """What a router that printed this, and no more, is waiting for or has decided.
+
+    One of the keys of the profile's ``login`` (``user``, ``password``, ``failed``, ``lockout``, ``busy``, ``refused``),
+    or ``prompt``, or None.
+    """
+    for name in ("refused", "busy", "lockout", "failed"):
+        if _found(profile.login[name], text):
+            return name
+    line = _last_line(text)
+    for name in ("password", "user"):
+        if _found(profile.login[name], line):
+            return name
+    return "prompt" if any(pattern.fullmatch(line) for pattern in profile.prompt) else None
+
+
+def _found(patterns: Patterns, text: str) -> re.Match[str] | None:
+    return next((found for found in (pattern.search(text) for pattern in patterns) if found), None)
+
+
+def _last_line(text: str) -> str:
+    return re.split(r"[\r\n]", _TERMINAL_SEQUENCE.sub("", text))[-1]
+
+
+class Session:
+    """One log-in to one router, from the first byte to the log-out.
+
+    ``where`` names the router in messages. ``profiles`` are those that may be recognized; ``shared`` says how log-ins look
+    before one of them is.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        where: str,
+        credentials: Credentials,
+        shared: Profile,
+        profiles: Sequence[Profile],
+        limits: Limits = Limits(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._where = where
+        self._credentials = credentials
+        self._profile = profiles[0] if len(profiles) == 1 else shared
+        self._profiles = profiles
+        self._limits = limits
+        self._clock = clock
+        self._received = bytearray()
+        self._deadline = 0.0
+        self._prompt: str | None = None
+
+    @property
+    def profile(self) -> Profile:
+        """The router's profile; known after the log-in."""
+        return self._profile
+
+    # Log in
+
+    def login(self) -> None:
+        """Answer the router's questions up to its first prompt. A password is given once, never twice."""
+        self._deadline = self._clock() + self._limits.login
+        said = ""
+        sent = _Sent()
+        while True:
+            state = self._next_moment(sent)
+            text = self._text()
+            said += text
+            if state == "prompt":
+                break
+            self._received.clear()
+            self._answer(state, text, sent)
+        self._prompt = _last_line(said).rstrip(" ")
+        self._profile = self._recognized(said)
+        if self._profile.sync:
+            self._received.clear()
+            self._synchronize()
+
+    def _next_moment(self, sent: _Sent) -> str:
+        """Read until the router waits for something or has refused."""
+        while True:
+            text = self._text()
+            state = moment(text, self._profile)
+            if state and self._is_certain(state, text, sent):
+                return state
+            if not self._receive_within(QUIET):
+                if state is None and sent.password and _LIKE_A_PROMPT.search(_last_line(text)):
+                    state = "prompt"  # a text without a line end stands in front of it
+                if state:
+                    return state
+                self._receive_or_fail(self._silence)
+
+    def _is_certain(self, state: str, text: str, sent: _Sent) -> bool:
+        """Whether to act at once, or to wait if the router goes on: a question is certain where it was to be expected."""
+        if state in ("user", "password"):
+            return not getattr(sent, state) and not sent.password
+        if state == "prompt":
+            return sent.password
+        found = _found(self._profile.login[state], text)
+        return found is not None and "\n" in text[found.end() :]  # the router's words are quoted to the end of their line
+
+    def _answer(self, state: str, text: str, sent: _Sent) -> None:
+        if state in ("user", "password") and not sent.password and not getattr(sent, state):
+            answer = self._credentials.user if state == "user" else self._credentials.password
+            if answer is None:
+                raise DialogueError(
+                    f"{self._where} asks for a {'user name' if state == 'user' else 'password'}: set "
+                    f"ansible_{state} in the inventory.",
+                    unreachable=True,
+                )
+            setattr(sent, state, True)
+            self._send(answer)
+            return
+        raise self._refusal(state, text)
+
+    def _refusal(self, state: str, text: str) -> DialogueError:
+        words = self._quote(self._words(state, text))
+        if state == "busy":
+            return DialogueError(
+                f"{self._where} lets nobody in now, for another administrator is logged in: {words}. Log out there (a browser "
+                "tab counts, too), or wait until that session ends."
+            )
+        if state == "lockout":
+            return DialogueError(
+                f"{self._where} is locked after too many wrong passwords: {words}. Nothing was tried. Wait until the time is "
+                "over (or restart the router), and check ansible_user and ansible_password first."
+            )
+        if state == "refused":
+            return DialogueError(
+                f"{self._where} does not let a program log in: {words}. Allow telnet from the LAN (and switch off any captcha) "
+                "in its web pages, or run this from inside the network."
+            )
+        return DialogueError(
+            f"{self._where} refused the user name or the password: {words}. It was tried once only, so that nobody is locked "
+            "out: check ansible_user and ansible_password.",
+            unreachable=True,
+        )
+
+    def _words(self, state: str, text: str) -> str:
+        """The router's own words for it: the line that told, or the last one before its next question."""
+        found = _found(self._profile.login.get(state, ()), text) if state not in ("user", "password") else None
+        if found:
+            start = text.rfind("\n", 0, found.start() + 1) + 1
+            end = text.find("\n", found.end())
+            return text[start : end if end >= 0 else len(text)]
+        lines = [line for line in text.splitlines() if line.strip()]
+        return lines[-2] if len(lines) > 1 else lines[-1]
+
+    def _recognized(self, said: str) -> Profile:
+        if len(self._profiles) == 1:
+            return self._profiles[0]
+        self._received.clear()
+        while (profile := recognize(_plain(said + self._text()), self._profiles)) is None:
+            if not self._receive_within(QUIET):
+                raise DialogueError(
+                    f"{self._where} let us in, but no router profile fits it. The last line that it printed is "
+                    f"{self._quote(_last_line(said))}. Name a profile with traffic_profile; {_PROFILES_PAGE}"
+                )
+        return profile
+
+    # Run a command
+
+    def run(self, command: str) -> str:
+        """Run a command and return what it printed: UTF-8 decoded, without echo and prompt, nothing made visible yet."""
+        if self._prompt is None:
+            raise DialogueError(f"{self._where}: not logged in.")
+        self._received.clear()
+        self._deadline = self._clock() + self._limits.command
+        self._doing = command
+        self._send(command)
+        if not self._profile.sync:
+            self._read_until_prompt()
+            return self._output(command, len(self._received))
+        self._read_until_prompt(NUDGE)
+        return self._synchronize(command)
+
+    def _read_until_prompt(self, quiet: float | None = None) -> None:
+        """Read until the prompt stands alone in the last line or, if given, until nothing has come for a while."""
+        while not self._at_prompt():
+            if quiet is None:
+                self._receive_or_fail(self._no_prompt)
+            elif not self._receive_within(quiet):
+                return
+
+    def _at_prompt(self) -> bool:
+        tail = self._received[max(self._received.rfind(b"\n"), self._received.rfind(b"\r")) + 1 :]
+        return len(tail) <= _LONGEST_PROMPT and self._is_prompt(_last_line(tail.decode("utf-8", "replace")))
+
+    def _is_prompt(self, line: str) -> bool:
+        """Whether this is the prompt; the blank at its end may still be on its way."""
+        return bool(line) and (line.rstrip(" ") == self._prompt or any(one.fullmatch(line) for one in self._profile.prompt))
+
+    def _synchronize(self, command: str = "") -> str:
+        """Have a random word printed, which no host name can imitate, and return what was printed before it."""
+        token = secrets.token_hex(8)
+        request = str(self._profile.sync).replace(TOKEN, token)
+        self._doing = command or request
+        self._send(request)
+        while (answer := self._answer_to(token, request)) is None:
+            self._receive_or_fail(self._no_prompt)
+        prompt = self._prompt_after(answer.end())
+        output = self._output(command, answer.start(), request)
+        self._prompt = prompt
+        return output
+
+    def _answer_to(self, token: str, request: str) -> re.Match[bytes] | None:
+        """The line in which the router printed the word, or complained about it; not the one that echoes the request."""
+        if self._received.count(token.encode()) == 0:
+            return None
+        for line in re.finditer(rb"[^\r\n]*" + token.encode() + rb"[^\r\n]*[\r\n]+", self._received):
+            text = _TERMINAL_SEQUENCE.sub("", line.group().decode("utf-8", "replace")).strip()
+            if request not in text or _found(self._profile.errors.get("unrecognized_command", ()), text):
+                return line
+        return None
+
+    def _prompt_after(self, start: int) -> str:
+        """The prompt, which is all that can follow the answer."""
+        while True:
+            line = _last_line(self._received[start:].decode("utf-8", "replace"))
+            if self._is_prompt(line):
+                return line.rstrip(" ")
+            if not self._receive_within(QUIET):
+                if _LIKE_A_PROMPT.search(line):
+                    return line.rstrip(" ")
+                self._receive_or_fail(self._no_prompt)
+
+    def _output(self, command: str, end: int, request: str = "") -> str:
+        """What stands between the echo of the command and the prompt."""
+        text = self._received[:end].decode("utf-8", "replace")
+        if request:
+            text = re.sub(re.escape(request) + r"\r*\n?", "", text, count=1)
+        text = _without_echo(text, command)
+        line = _last_line(text)
+        if self._is_prompt(line):
+            return text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
+        stripped = text.rstrip(" ")
+        return stripped.removesuffix(self._prompt) if self._prompt and stripped.endswith(self._prompt) else text
+
+    # Log out
+
+    def logout(self) -> None:
+        """Log out with the router's own command, so that it does not keep the session, and close. Never fails."""
+        try:
+            if self._profile.logout and self._prompt is not None:
+                self._send(self._profile.logout)
+                limit = self._clock() + FAREWELL
+                while (left := limit - self._clock()) > 0 and self._stream.read(left):
+                    continue
+        except (OSError, TrafficError):
+            pass  # the router has closed already, which is what was wanted
+        finally:
+            self._prompt = None
+            self._stream.close()
+
+    # Bytes
+
+    def _send(self, line: str) -> None:
+        try:
+            self._stream.write(line.encode() + b"\n")
+        except OSError as error:
+            raise DialogueError(
+                f"{self._where}: the connection was lost: {error.strerror or error}.", unreachable=self._prompt is None
+            ) from error
+
+    def _text(self) -> str:
+        return self._received.decode("utf-8", "replace")
+
+    def _receive_or_fail(self, complaint: Callable[[], DialogueError]) -> None:
+        if not self._receive_within(self._limits.login + self._limits.command):
+            raise complaint()
+
+    def _receive_within(self, seconds: float) -> bool:
+        """Take what arrives, waiting no longer than this or the deadline. False when nothing came."""
+        left = self._deadline - self._clock()
+        data = self._stream.read(min(seconds, left)) if left > 0 else None
+        if data is None:
+            if self._clock() >= self._deadline:
+                raise self._silence() if self._prompt is None else self._no_prompt()
+            return False
+        if not data:
+            raise self._closed()
+        self._received += data
+        if len(self._received) > self._limits.output:
+            raise DialogueError(
+                f"{self._where} printed more than {self._limits.output} bytes in answer to `{self._doing}`, so it was not read "
+                "to its end. Is this the right profile?"
+            )
+        return True
+
+    # Complaints
+
+    _doing = "the log-in"
+
+    def _silence(self) -> DialogueError:
+        line = _last_line(self._text()).strip() or next(
+            (line for line in reversed(self._text().splitlines()) if line.strip()), ""
+        )
+        if not line:
+            return DialogueError(
+                f"{self._where} accepted the connection but said nothing for {self._limits.login:g} s. Is this its telnet port, "
+                "and is another session open?",
+                unreachable=True,
+            )
+        return DialogueError(
+            f"{self._where} printed neither a question nor a prompt that is known within {self._limits.login:g} s. The last line "
+            f"seen is {self._quote(line)}. If that is its prompt or its question, {_PROFILES_PAGE}"
+        )
+
+    def _no_prompt(self) -> DialogueError:
+        return DialogueError(
+            f"{self._where} did not finish `{self._doing}` within {self._limits.command:g} s. The last line seen is "
+            f"{self._quote(_last_line(self._text()))}. Run it again; what was done already is kept."
+        )
+
+    def _closed(self) -> DialogueError:
+        text = self._text()
+        state = moment(text, self._profile)
+        if self._prompt is None and state in ("refused", "busy", "lockout", "failed"):
+            return self._refusal(state, text)
+        if self._prompt is None:
+            last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+            after = f" after {self._quote(last)}" if last else ""
+            return DialogueError(
+                f"{self._where} closed the connection during the log-in{after}. Is another session open, or is this address "
+                "not allowed to log in?",
+                unreachable=True,
+            )
+        return DialogueError(
+            f"{self._where} closed the connection in the middle of `{self._doing}`. Run it again; what was done already is kept."
+        )
+
+    def _quote(self, words: str) -> str:
+        text = visible(words).strip()
+        if self._credentials.password:
+            text = text.replace(self._credentials.password, "***")
+        return '"' + (text if len(text) <= 120 else f"{text[:117]}...") + '"'
+
+
+def _plain(text: str) -> str:
+    """The text as patterns that look at whole lines expect it."""
+    return re.sub(r"\r*\n\r*", "\n", _TERMINAL_SEQUENCE.sub("", text))
+
+
+def _without_echo(text: str, command: str) -> str:
+    """The text behind the line in which the router repeated the command; all of it where it repeats none."""
+    if not command:
+        return text
+    first, _, rest = text.lstrip("\r\n").partition("\n")
+    if command in first:
+        return rest
+    # A terminal's line editor breaks a long line and moves its cursor about.
+    between = rf"(?:[\r\n\x08 ]|{_TERMINAL})*"
+    wrapped = re.match(between + between.join(map(re.escape, command)) + rf"{between}?[\r\n]+", text)
+    # Without an echo, the blank at the end of the prompt may have come late.
+    return text[wrapped.end() :] if wrapped else text.removeprefix(" ")

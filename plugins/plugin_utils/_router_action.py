@@ -1,0 +1,126 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the actions on one router have in common: options in, one session, a result out. Private to this collection."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
+    chain_result,
+    counted_result,
+    hosts_result,
+    names_result,
+    wan_result,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
+
+CONNECTIONS = ("homenet.traffic.telnet",)
+
+
+class RouterAction(ActionBase):  # type: ignore[misc]
+    """An action that talks with one router, in one session."""
+
+    ARGUMENTS: dict[str, dict[str, Any]] = {"profile": {"type": "str"}}
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the action. Errors are returned, not raised: a raised one gets prefixes, and an excerpt of the playbook."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            _checked, arguments = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
+            self.work(arguments, result)
+        except TrafficError as error:
+            result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
+        finally:
+            self._connection.close()
+        return result
+
+    def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
+        """Do the job and fill the result. What it holds when an error is raised is returned with the error."""
+        raise NotImplementedError
+
+    def open_router(self, arguments: dict[str, Any], settings: _chain.Settings) -> Router:
+        """Log in."""
+        if self._connection.transport not in CONNECTIONS:
+            raise TrafficError(
+                f"ansible_connection is {self._connection.transport!r}; a router is reached with {' or '.join(CONNECTIONS)}. Set "
+                "it in the inventory."
+            )
+        if arguments["profile"]:
+            self._connection.set_option("profile", arguments["profile"])
+        session = self._connection.session()
+        profile = session.profile
+        settings = _chain.Settings(settings.chain, settings.table, profile.iptables)
+        wan = interface_list(arguments.get("wan_interfaces"))
+        return Router(session.run, profile, self._connection.where, settings, wan)
+
+
+CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "profile": {"type": "str"},
+    "chain": {"type": "str", "default": "TRAFFIC"},
+    "table": {"type": "str", "default": "filter", "choices": ["filter", "mangle"]},
+    "wan_interfaces": {"type": "list", "elements": "str", "default": ["auto"]},
+}
+
+
+def interface_list(given: list[str] | None) -> tuple[str, ...]:
+    """Interfaces given by the user, validated; empty for ``auto``."""
+    found = tuple(str(one) for one in given or ["auto"])
+    if found == ("auto",):
+        return ()
+    for interface in found:
+        _chain.check_interface(interface)
+    return found
+
+
+def host_list(given: list[str]) -> tuple[str, ...] | None:
+    """Hosts given by the user, validated; None for ``arp``."""
+    found = tuple(dict.fromkeys(str(one) for one in given))
+    if found == ("arp",):
+        return None
+    for host in found:
+        _chain.check_host(host)
+    return found
+
+
+def now() -> str:
+    """The controller's time, UTC: routers start with a wrong clock."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def reading(router: Router, settings: _chain.Settings, observed: _chain.Observed) -> dict[str, Any]:
+    """The keys of ``counters_info`` but the hosts."""
+    interfaces = router.wan_interfaces()
+    wan = wan_result(interfaces, router.wan_counters())
+    return {
+        **counted_result(observed.chain),
+        **chain_result(settings, observed, interfaces),
+        "wan": wan,
+        "uptime_seconds": router.uptime(),
+        "read_at": now(),
+    }
+
+
+def known_hosts(router: Router) -> dict[str, Any]:
+    """``hosts`` and ``names``."""
+    return {"hosts": hosts_result(router.lan_hosts()), "names": names_result(router.leases())}
+
+
+# The parent imports an action once, before it forks a worker for every router: what every worker would read and compile
+# is read and compiled here.
+def _prepare() -> None:
+    _profile.common()
+    _profile.builtin()
+
+
+try:
+    _prepare()
+except TrafficError:
+    pass  # said when it is used, on the router that it matters to
