@@ -327,6 +327,7 @@ def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_mar
 
     The jump comes last: until it stands, no packet meets a rule of ours.
     """
+    _refuse_deciding_rules(observed.chain)
     steps: list[Step] = []
     if observed.chain is None:
         steps.append(Step("new", settings.chain))
@@ -474,6 +475,20 @@ def _jump_steps(settings: Settings, observed: Observed) -> list[Step]:
 def plain_jumps(settings: Settings, observed: Observed) -> list[int]:
     """The positions of the plain jumps in FORWARD, from 1."""
     return [number for number, rule in enumerate(observed.forward.rules, 1) if is_plain_jump(settings, rule)]
+
+
+def _refuse_deciding_rules(chain: Chain | None) -> None:
+    """A foreign rule that decides about packets would decide about fewer of them behind rules that return."""
+    deciding = [
+        f"{number} (-j {rule.target})"
+        for number, rule in enumerate(chain.rules if chain else (), 1)
+        if not is_ours(rule) and rule.target not in (None, "RETURN")
+    ]
+    if chain and deciding:
+        raise ChainError(
+            f"The chain {chain.name} is in use for something else: rule {', '.join(deciding)} decides about packets. Nothing was "
+            "changed. Choose another name with traffic_chain."
+        )
 
 
 def _refuse_foreign_rules(chain: Chain) -> None:
