@@ -10,9 +10,11 @@ import shutil
 import socket
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._telnet import TelnetStream
 
@@ -21,20 +23,28 @@ COMMANDS = 40
 
 @contextmanager
 def telnetd() -> Iterator[int]:
-    """BusyBox's telnetd on a free port of 127.0.0.1, with a shell in place of a login."""
+    """BusyBox's telnetd on a free port of 127.0.0.1, with a shell in place of a login.
+
+    Not BusyBox's own shell: after each prompt it asks where the cursor is, and when it gets no answer it sleeps 20 ms
+    before it runs the command, which would hide what is measured here.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        ["busybox", "telnetd", "-F", "-b", "127.0.0.1", "-p", str(port), "-l", "/bin/sh"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
+    with tempfile.TemporaryDirectory() as folder:
+        login = Path(folder, "login")
+        login.write_text("#!/bin/sh\nPS1='> ' exec sh -i\n")
+        login.chmod(0o755)
+        server = subprocess.Popen(
+            ["busybox", "telnetd", "-F", "-b", "127.0.0.1", "-p", str(port), "-l", str(login)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield port
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def plain_socket(port: int, quickack: bool) -> list[float]:
@@ -59,17 +69,23 @@ def our_stream(port: int) -> list[float]:
 
 def commands(read: Callable[[], bytes], write: Callable[[bytes], object]) -> list[float]:
     """The time of each command, from its first byte sent to the prompt after its answer."""
-    seconds = []
-    for number in range(COMMANDS + 1):
-        text, start = b"", time.perf_counter()
-        write(b"echo $((7000+%d))\r\n" % number)
-        while b"\n%d\r\n" % (7000 + number) not in text or not text.endswith((b"# ", b"$ ")):
+
+    def read_until(wanted: bytes) -> None:
+        text = b""
+        while wanted not in text or not text.endswith(b"> "):
             data = read()
             if not data:
                 raise ConnectionError("telnetd closed the connection")
             text += data
+
+    seconds = []
+    read_until(b"")
+    for number in range(COMMANDS):
+        start = time.perf_counter()
+        write(b"busybox expr 7000 + %d\r\n" % number)
+        read_until(b"\n%d\r\n" % (7000 + number))
         seconds.append(time.perf_counter() - start)
-    return seconds[1:]  # the first one includes the start of the shell
+    return seconds
 
 
 def measure() -> list[tuple[str, float]]:
