@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 from typing import Literal
 
@@ -244,6 +245,7 @@ def jump_rule(settings: Settings) -> Rule:
     return Rule(0, 0, settings.chain, None, None, None, None, None)
 
 
+@lru_cache(maxsize=4096)
 def match_of(rule: Rule) -> Match | None:
     """What a rule of our forms (or of the older script's, without target) counts; None for every other rule."""
     if rule.protocol is not None or rule.extra or rule.target not in (None, "RETURN"):
@@ -283,6 +285,7 @@ def _bare(rule: Rule) -> Rule:
     return replace(rule, packets=0, bytes=0)
 
 
+@lru_cache(maxsize=4096)
 def _is_host(text: str) -> bool:
     try:
         check_host(text)

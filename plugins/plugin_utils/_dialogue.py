@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import TOKEN, Patterns, Profile, recognize
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
@@ -273,19 +273,25 @@ class Session:
         self._send(request)
         while (answer := self._answer_to(token, request)) is None:
             self._receive_or_fail(self._no_prompt)
-        prompt = self._prompt_after(answer.end())
-        output = self._output(command, answer.start(), request)
+        start, end = answer
+        prompt = self._prompt_after(end)
+        output = self._output(command, start, request)
         self._prompt = prompt
         return output
 
-    def _answer_to(self, token: str, request: str) -> re.Match[bytes] | None:
-        """The line in which the router printed the word, or complained about it; not the one that echoes the request."""
-        if self._received.count(token.encode()) == 0:
-            return None
-        for line in re.finditer(rb"[^\r\n]*" + token.encode() + rb"[^\r\n]*[\r\n]+", self._received):
-            text = _TERMINAL_SEQUENCE.sub("", line.group().decode("utf-8", "replace")).strip()
-            if request not in text or _found(self._profile.errors.get("unrecognized_command", ()), text):
-                return line
+    def _answer_to(self, token: str, request: str) -> tuple[int, int] | None:
+        """Where the line stands in which the router printed the word, or complained of it; not the echo of the request."""
+        word = token.encode()
+        found = self._received.find(word)
+        while found >= 0:
+            start = max(self._received.rfind(b"\n", 0, found), self._received.rfind(b"\r", 0, found)) + 1
+            end = self._received.find(b"\n", found)
+            if end < 0:
+                return None
+            line = _TERMINAL_SEQUENCE.sub("", self._received[start:end].decode("utf-8", "replace")).strip()
+            if request not in line or error_code(line, self._profile.errors) == "unrecognized_command":
+                return start, end + 1
+            found = self._received.find(word, end)
         return None
 
     def _prompt_after(self, start: int) -> str:
@@ -302,8 +308,9 @@ class Session:
     def _output(self, command: str, end: int, request: str = "") -> str:
         """What stands between the echo of the command and the prompt."""
         text = self._received[:end].decode("utf-8", "replace")
-        if request:
-            text = re.sub(re.escape(request) + r"\r*\n?", "", text, count=1)
+        before, echoed, after = text.partition(request) if request else (text, "", "")
+        if echoed:
+            text = before + after.lstrip("\r").removeprefix("\n")
         text = _without_echo(text, command)
         line = _last_line(text)
         if self._is_prompt(line):

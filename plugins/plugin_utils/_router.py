@@ -171,7 +171,7 @@ class Router:
     def _chain(self, name: str) -> Chain | None:
         line = list_command(self.settings, name)
         text = self._iptables(line)
-        if error_code(text, self._profile.errors) == "no_such_chain":
+        if self._error(text) == "no_such_chain":
             return None
         chains: list[Chain] = self._parsed("chains", Read(line, self._profile.chain_template), text)
         found = [chain for chain in chains if chain.name == name]
@@ -183,7 +183,7 @@ class Router:
         """Run an iptables command, waiting for another program to give back the lock."""
         waited = 0.0
         text = self._ask(line)
-        while (code := error_code(text, self._profile.errors)) == "lock_held" and waited < LOCK_PATIENCE:
+        while (code := self._error(text)) == "lock_held" and waited < LOCK_PATIENCE:
             self._sleep(LOCK_PAUSE)
             waited += LOCK_PAUSE
             text = self._ask(line)
@@ -214,7 +214,7 @@ class Router:
             if way.command not in self._said:
                 self._said[way.command] = self._ask(way.command)
             text = self._said[way.command]
-            if error_code(text, self._profile.errors) in _ABSENT:
+            if self._error(text) in _ABSENT:
                 continue
             try:
                 return self._parsed(kind, way, text)
@@ -243,6 +243,11 @@ class Router:
 
     def _ask(self, line: str) -> str:
         return visible(self._run(line))
+
+    def _error(self, text: str) -> str | None:
+        """What kind of complaint an answer is. Complaints are short, or stand before or behind what else was printed."""
+        lines = text.strip("\n").split("\n")
+        return error_code("\n".join(lines if len(lines) <= 8 else [*lines[:6], *lines[-2:]]), self._profile.errors)
 
     # Changes
 

@@ -9,8 +9,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import connection_loader
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     chain_result,
@@ -113,14 +115,18 @@ def known_hosts(router: Router) -> dict[str, Any]:
     return {"hosts": hosts_result(router.lan_hosts()), "names": names_result(router.leases())}
 
 
-# The parent imports an action once, before it forks a worker for every router: what every worker would read and compile
-# is read and compiled here.
 def _prepare() -> None:
-    _profile.common()
-    _profile.builtin()
+    """Read and compile what every worker needs: an action is imported once, in the parent, before it forks the workers."""
+    for profile in (_profile.common(), *_profile.builtin()):
+        for ways in profile.read.values():
+            for way in ways:
+                load_template(way.template)
+        load_template(profile.chain_template)
+    for name in CONNECTIONS:
+        connection_loader.get(name, class_only=True)
 
 
 try:
     _prepare()
 except TrafficError:
-    pass  # said when it is used, on the router that it matters to
+    pass  # a worker meets it again, and says it for the router that it matters to
