@@ -11,6 +11,8 @@ A request is ``{"do": ACTION, "router": NAME, ...}`` (the name may be left out w
 ``use``         ``host``, ``download``, ``upload``: this host uses the link
 ``evening``     ``seed``, ``scale``: a plausible evening on this router, or on all of them
 ``own``         ``received``, ``sent``: the router's own traffic
+``add_host``    ``ip``, ``mac``, ``name``: a device appears, or changes its name
+``remove_host`` ``ip``: it leaves
 ``truth``       true totals per host and the interfaces' counters
 ``faults``      ``set`` (object; the others stay) or ``clear`` (true); answers the faults in force
 ``iptables``    ``words``: run it, past all faults; answers text and status
@@ -35,6 +37,7 @@ from .evening import plausible_evening
 from .firewall import run
 from .router import Router
 from .server import Fleet
+from .spec import Host
 
 
 class Controller:
@@ -73,6 +76,13 @@ class Controller:
 
     def _do_own(self, request: dict[str, Any]) -> None:
         self._router(request).own_traffic(int(request["received"]), int(request["sent"]))
+
+    def _do_add_host(self, request: dict[str, Any]) -> None:
+        name = request.get("name")
+        self._router(request).add_host(Host(request["ip"], request["mac"], None if name is None else str(name).encode()))
+
+    def _do_remove_host(self, request: dict[str, Any]) -> None:
+        self._router(request).remove_host(request["ip"])
 
     def _do_truth(self, request: dict[str, Any]) -> dict[str, Any]:
         router = self._router(request)

@@ -14,7 +14,6 @@ from typing import Any
 
 from .faults import Faults
 from .firewall import LOCK_TEXTS, Firewall, Packet, Result, run, save
-from .firewall.dialect import RESOURCE_PROBLEM
 from .spec import Host, RouterSpec
 
 MTU = 1492
@@ -68,6 +67,7 @@ class Router:
         self.host = ""
         self.port = 0
         self.sessions: list[SessionRecord] = []
+        self.open_sessions = 0
         self.totals: dict[str, Totals] = {}
         self.wrong_tries = 0
         self.locked_out_until = 0.0
@@ -153,16 +153,15 @@ class Router:
     def iptables(self, words: list[str]) -> Result:
         """As a session would run it: faults apply."""
         with self.lock:
-            if self._lock_held():
-                text = LOCK_TEXTS.get(self.faults.lock_text, self.faults.lock_text)
-                return Result(f"{text}\n", RESOURCE_PROBLEM)
-            return run(self.firewall, words, self.spec.dialect)
+            return run(self.firewall, words, self.spec.dialect, self._lock_text)
 
-    def _lock_held(self) -> bool:
+    def _lock_text(self) -> str:
+        """What iptables says when somebody else holds its lock; nothing when it is free."""
+        held = self._clock() < self._faults_set_at + self.faults.lock_seconds
         if self._lock_commands > 0:
             self._lock_commands -= 1
-            return True
-        return self._clock() < self._faults_set_at + self.faults.lock_seconds
+            held = True
+        return LOCK_TEXTS.get(self.faults.lock_text, self.faults.lock_text) if held else ""
 
     def listing(self, chain: str = "TRAFFIC", table: str = "filter") -> str:
         """``iptables -nvxL CHAIN``, past all faults; for assertions."""
@@ -173,6 +172,17 @@ class Router:
         """Everything but ``chain`` and the jumps to it, as iptables-save prints it."""
         with self.lock:
             return save(self.firewall, without=chain, counters=counters)
+
+    # --- hosts
+
+    def add_host(self, host: Host) -> None:
+        """A device appears, or changes."""
+        with self.lock:
+            self.hosts[host.ip] = host
+
+    def remove_host(self, ip: str) -> None:
+        with self.lock:
+            del self.hosts[self.lan_host(ip).ip]
 
     # --- traffic
 
@@ -253,14 +263,18 @@ class Router:
 
     # --- sessions
 
-    def open_sessions(self) -> int:
-        return sum(not session.ended for session in self.sessions)
-
     def open_session(self) -> SessionRecord:
         with self.lock:
             record = SessionRecord(len(self.sessions) + 1)
             self.sessions.append(record)
+            self.open_sessions += 1
             return record
+
+    def end_session(self, record: SessionRecord, how: str) -> None:
+        with self.lock:
+            if not record.ended:
+                record.ended = how
+                self.open_sessions -= 1
 
     @property
     def transcript(self) -> list[str]:

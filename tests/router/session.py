@@ -65,9 +65,8 @@ class Session:
 
     def _end(self, how: str) -> None:
         self.closed = True
-        if self.record and not self.record.ended:
-            with self.router.lock:
-                self.record.ended = how
+        if self.record:
+            self.router.end_session(self.record, how)
 
     def _cut_by_received(self) -> None:
         limit = self.router.faults.cut_after_received
@@ -107,7 +106,7 @@ class Session:
         greeting = faults.greeting
         if not greeting and router.locked_out:
             greeting = "lockout"
-        if not greeting and spec.max_sessions and router.open_sessions() > spec.max_sessions:
+        if not greeting and spec.max_sessions and router.open_sessions > spec.max_sessions:
             greeting = "busy"
         if greeting not in ("busy", "close") and banner:
             self._say(f"{banner}\n")

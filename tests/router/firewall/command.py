@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .addresses import ANYWHERE, Network, read_networks, read_number
-from .dialect import RESOURCE_PROBLEM, Dialect, UsageError
+from .dialect import Dialect, UsageError
 from .getopt import END, MISSING, NONE, OPTIONAL, REQUIRED, UNKNOWN, WORD, Getopt, Option
-from .options import MATCH_OPTIONS, TARGET_OPTIONS, Extension, missing_target, open_match
+from .options import MATCH_OPTIONS, TARGET_OPTIONS, Extension, open_match
 from .packet import PROTOCOL_NAMES, PROTOCOLS
 
 COMMANDS = "ACDRILSFZNXEP"
@@ -124,6 +124,9 @@ class Parser:
                 self._open_match(protocol)
                 self._getopt.index -= 1
                 return False
+            if self._getopt.previous.lstrip("-") not in MATCH_OPTIONS[protocol]:
+                # The real one loads the match a second time now, and a shortened option has become ambiguous.
+                kind = UNKNOWN
         what = "requires an argument" if kind == MISSING else ""
         quoted = f'"{self._getopt.previous}"'
         raise UsageError(f"option {quoted} {what}" if what else f"unknown option {quoted}")
@@ -289,7 +292,7 @@ class Parser:
             if word is None:
                 raise UsageError("--tcp-flags requires two args.")
             value = f"{value}\n{word}"
-        owner.given.append((name, value, self._invert))
+        owner.take(name, value, self._invert)
 
     # --- everything else
 
@@ -361,5 +364,3 @@ class Parser:
             if letter in request.options and all(letter in REFUSED[command] for command in commands):
                 raise UsageError(f"Illegal option `-{letter}' with this command{self._newline}")
 
-
-__all__ = ["RESOURCE_PROBLEM", "Informed", "Parser", "Request", "missing_target"]

@@ -69,4 +69,5 @@ class KernelError(Exception):
 
 
 NO_SUCH = "No chain/target/match by that name"
+NO_SUCH_RULE = "Bad rule (does a matching rule exist in that chain?)"
 INVALID = "Invalid argument"

@@ -1,7 +1,7 @@
 # Copyright: homenet.traffic contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The matches and targets that home routers' own firewalls use: state, conntrack, tcp, udp, icmp, limit, LOG, REJECT, TCPMSS."""
+"""The matches and targets that home routers' own firewalls use: state, conntrack, tcp, udp, limit, LOG, REJECT, TCPMSS."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from dataclasses import dataclass, field
 
 from .addresses import read_number
 from .dialect import UsageError
-from .packet import Packet
+from .packet import PROTOCOLS, Packet
 
-STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
+STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")  # in the order of listings
 FLAGS = {"FIN": 0x01, "SYN": 0x02, "RST": 0x04, "PSH": 0x08, "ACK": 0x10, "URG": 0x20}
 SERVICES = {
     "ftp-data": 20, "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "domain": 53, "bootps": 67, "bootpc": 68,
     "tftp": 69, "http": 80, "ntp": 123, "snmp": 161, "https": 443,
 }  # fmt: skip
 SERVICE_NAMES = {number: name for name, number in SERVICES.items()}
-ICMP_TYPES = {"echo-reply": 0, "destination-unreachable": 3, "redirect": 5, "echo-request": 8, "time-exceeded": 11}
-ICMP_NAMES = {number: name for name, number in ICMP_TYPES.items()}
 LOG_LEVELS = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
 REJECTIONS = (
     "icmp-net-unreachable", "icmp-host-unreachable", "icmp-proto-unreachable", "icmp-port-unreachable",
@@ -32,6 +30,11 @@ TICKS = 10000
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    @property
+    def protocol(self) -> int:
+        """The protocol without which the kernel refuses this match; 0 for any."""
+        return 0
+
     def applies_to(self, packet: Packet) -> bool:
         raise NotImplementedError
 
@@ -104,6 +107,10 @@ class PortMatch(Match):
     flag_value: int = 0
     flags_inverted: bool = False
 
+    @property
+    def protocol(self) -> int:
+        return PROTOCOLS[self.name]
+
     def applies_to(self, packet: Packet) -> bool:
         if packet.protocol != self.name:
             return False
@@ -126,24 +133,6 @@ class PortMatch(Match):
             sign = " !" if self.flags_inverted else ""
             flags = f"{sign} --tcp-flags {flag_names(self.flag_mask)} {flag_names(self.flag_value)}"
         return f" -m {self.name}{self.source.save('sport')}{self.destination.save('dport')}{flags}"
-
-
-@dataclass(frozen=True, slots=True)
-class IcmpMatch(Match):
-    type: int
-    inverted: bool = False
-
-    def applies_to(self, packet: Packet) -> bool:
-        return packet.protocol == "icmp" and (packet.icmp_type == self.type) != self.inverted
-
-    def show(self, numeric: bool) -> str:
-        sign = "!" if self.inverted else ""
-        if not numeric and self.type in ICMP_NAMES:
-            return f" icmp {sign}{ICMP_NAMES[self.type]}"
-        return f" {sign}icmptype {self.type}"
-
-    def save(self) -> str:
-        return f" -m icmp{' !' if self.inverted else ''} --icmp-type {self.type}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,3 +241,18 @@ def read_rate(text: str) -> int:
     if number is None or not name:
         raise UsageError(f'bad rate "{text}\'')
     return PERIODS[name] * TICKS // number
+
+
+def read_states(option: str, text: str) -> frozenset[str]:
+    """A list of states; the beginning of a word will do."""
+    words = text.upper().split(",")
+    states = []
+    for position, word in enumerate(words):
+        # In the order in which iptables tries them; no two states share a first letter.
+        found = next((state for state in STATES if word and state.startswith(word)), None)
+        if not word and position == len(words) - 1:
+            raise UsageError(f'"--{option}" requires a list of states with no spaces, e.g. ESTABLISHED,RELATED')
+        if found is None:
+            raise UsageError(f'Bad {option} "{",".join(text.split(",")[position:])}"')
+        states.append(found)
+    return frozenset(states)

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .addresses import Network
 from .command import Informed, Parser, Request
-from .dialect import INVALID, NO_SUCH, ROUTER, VERSION_PROBLEM, Dialect, KernelError, UsageError
+from .dialect import INVALID, NO_SUCH, NO_SUCH_RULE, RESOURCE_PROBLEM, ROUTER, VERSION_PROBLEM, Dialect, KernelError, UsageError
 from .listing import Format, echo_line, list_rules, list_table
 from .options import missing_target
 from .rules import STANDARD, Chain, Firewall, Rule, RuleSpec, Table
@@ -28,18 +29,23 @@ class Result:
     status: int = 0
 
 
-def run(firewall: Firewall, words: list[str], dialect: Dialect = ROUTER) -> Result:
-    """``words`` are the arguments after ``iptables``."""
+def run(
+    firewall: Firewall, words: list[str], dialect: Dialect = ROUTER, lock: Callable[[], str] | None = None
+) -> Result:
+    """``words`` are the arguments after ``iptables``.
+
+    ``lock`` is asked once the command line is known to be right, as the real lock is: a text means that it is held.
+    """
     try:
         request = Parser(["iptables", *words], dialect).parse()
+        held = lock() if lock else ""
+        if held:
+            return Result(f"{held}\n", RESOURCE_PROBLEM)
         return _execute(firewall, request, dialect)
     except Informed as informed:
         return Result(str(informed))
     except UsageError as error:
         return _usage(error, dialect)
-    except KernelError as error:
-        more = " Run `dmesg' for more information." if error.invalid else ""
-        return Result(f"iptables: {error.text}.{more}\n", 1)
 
 
 def _usage(error: UsageError, dialect: Dialect) -> Result:
@@ -55,8 +61,12 @@ def _execute(firewall: Firewall, request: Request, dialect: Dialect) -> Result:
         why = "Table does not exist (do you need to insmod?)"
         raise UsageError(f"can't initialize iptables table `{request.table}': {why}", VERSION_PROBLEM)
     warnings = "".join(f"{line}\n" for line in request.warnings)
-    text = _Execution(table, request, dialect).run()
-    return Result(warnings + text)
+    execution = _Execution(table, request, dialect)
+    try:
+        return Result(warnings + execution.run())
+    except KernelError as error:
+        more = " Run `dmesg' for more information." if error.invalid else ""
+        return Result(f"{warnings}{execution.echo}iptables: {error.text}.{more}\n", 1)
 
 
 class _Execution:
@@ -66,6 +76,8 @@ class _Execution:
         self._table = table
         self._request = request
         self._dialect = dialect
+        self.echo = ""
+        """What -v printed before anything was tried."""
 
     def run(self) -> str:
         actions: dict[str, Callable[[], str]] = {
@@ -85,14 +97,14 @@ class _Execution:
         """One rule for every pair of source and destination."""
         self._check_hook()
         self._check_target()
-        request = self._request
-        return [self._spec(source, destination) for source in range(len(request.sources)) for destination in range(len(request.destinations))]
+        sources, destinations = self._request.sources, self._request.destinations
+        return [self._spec(source, destination) for source in sources for destination in destinations]
 
-    def _spec(self, source: int, destination: int) -> RuleSpec:
+    def _spec(self, source: Network, destination: Network) -> RuleSpec:
         request = self._request
         return RuleSpec(
-            source=request.sources[source],
-            destination=request.destinations[destination],
+            source=source,
+            destination=destination,
             in_interface=request.in_interface,
             out_interface=request.out_interface,
             protocol=request.protocol,
@@ -108,8 +120,7 @@ class _Execution:
         request = self._request
         for letter, hooks in (("o", ("PREROUTING", "INPUT")), ("i", ("POSTROUTING", "OUTPUT"))):
             if letter in request.options and request.chain in hooks:
-                newline = "\n" if self._dialect.blank_line_in_errors else ""
-                raise UsageError(f"Can't use -{letter} with {request.chain}{newline}")
+                raise UsageError(f"Can't use -{letter} with {request.chain}\n")
 
     def _check_target(self) -> None:
         request = self._request
@@ -117,35 +128,41 @@ class _Execution:
         if known:
             return
         if "g" in request.options:
-            raise UsageError(f"goto '{request.jump}' is not a chain\n")
+            newline = "\n" if self._dialect.blank_line_in_errors else ""
+            raise UsageError(f"goto '{request.jump}' is not a chain{newline}")
         raise missing_target(request.jump)
 
-    def _check_kernel(self, spec: RuleSpec) -> None:
-        """What only the kernel, not the command line, finds fault with."""
+    def _check_jump(self, spec: RuleSpec) -> None:
         jump = self._table.chains.get(spec.jump)
         if jump is not None and jump.policy is not None:
             raise KernelError(INVALID, invalid=True)
+
+    def _check_kernel(self, spec: RuleSpec) -> None:
+        """What only the kernel, not the command line, finds fault with."""
         if spec.jump == "REJECT" and self._table.name != "filter":
             raise KernelError(INVALID, invalid=True)
-        needs_tcp = spec.jump == "TCPMSS" or any(getattr(match, "name", "") == "tcp" for match in spec.matches)
-        if needs_tcp and (spec.protocol != 6 or "p" in spec.inverted):
+        needed = {match.protocol for match in spec.matches} | ({6} if spec.jump == "TCPMSS" else set())
+        if needed - {0} and ("p" in spec.inverted or needed - {0, spec.protocol}):
             raise KernelError(INVALID, invalid=True)
 
-    def _change(self, chain: Chain, rules: list[Rule]) -> None:
+    def _change(self, chain: Chain, rules: list[Rule], specs: list[RuleSpec]) -> None:
         before, chain.rules = chain.rules, rules
         try:
             self._table.check_loops()
+            for spec in specs:
+                self._check_kernel(spec)
         except KernelError:
             chain.rules = before
             raise
 
-    def _echo(self, specs: list[RuleSpec]) -> str:
-        if "v" not in self._request.options:
-            return ""
-        return "".join(f"{echo_line(spec, self._dialect)}\n" for spec in specs)
+    def _specs_told(self) -> list[RuleSpec]:
+        specs = self._specs()
+        if "v" in self._request.options:
+            self.echo = "".join(f"{echo_line(spec, self._dialect)}\n" for spec in specs)
+        return specs
 
     def _add(self) -> str:
-        specs = self._specs()
+        specs = self._specs_told()
         chain = self._chain()
         request = self._request
         position = len(chain.rules) if request.command == "A" else (request.rule_number or 1) - 1
@@ -153,36 +170,40 @@ class _Execution:
             raise KernelError("Index of insertion too big")
         rules = list(chain.rules)
         for spec in specs:
-            self._check_kernel(spec)
+            self._check_jump(spec)
             rules.insert(position, Rule(spec, *request.counters))
             position += request.command == "A"
-        self._change(chain, rules)
-        return self._echo(specs)
+        self._change(chain, rules, specs)
+        return self.echo
 
     def _replace(self) -> str:
-        specs = self._specs()
+        specs = self._specs_told()
         chain = self._chain()
         position = (self._request.rule_number or 1) - 1
         if position >= len(chain.rules):
             raise KernelError("Index of replacement too big")
-        self._check_kernel(specs[0])
+        self._check_jump(specs[0])
         rules = list(chain.rules)
         rules[position] = Rule(specs[0], *self._request.counters)
-        self._change(chain, rules)
-        return self._echo(specs)
+        self._change(chain, rules, specs)
+        return self.echo
+
+    def _find(self, rules: list[Rule], spec: RuleSpec) -> int:
+        self._check_jump(spec)
+        found = next((position for position, rule in enumerate(rules) if rule.spec.same_as(spec)), None)
+        if found is None:
+            # Looking up a target that is no verdict makes the library forget what it was asked.
+            raise KernelError(NO_SUCH_RULE if spec.jump in ("", *STANDARD) else NO_SUCH)
+        return found
 
     def _delete(self) -> str:
-        problem = "Bad rule (does a matching rule exist in that chain?)"
-        specs = self._specs()
-        chain = self._chain(problem)
+        specs = self._specs_told()
+        chain = self._chain(NO_SUCH_RULE)
         rules = list(chain.rules)
         for spec in specs:
-            found = next((position for position, rule in enumerate(rules) if rule.spec == spec), None)
-            if found is None:
-                raise KernelError(problem)
-            del rules[found]
+            del rules[self._find(rules, spec)]
         chain.rules = rules
-        return self._echo(specs)
+        return self.echo
 
     def _delete_number(self) -> str:
         chain = self._chain()
@@ -193,12 +214,11 @@ class _Execution:
         return ""
 
     def _check(self) -> str:
-        problem = "Bad rule (does a matching rule exist in that chain?)"
-        specs = self._specs()
-        chain = self._chain(problem)
-        if not all(any(rule.spec == spec for rule in chain.rules) for spec in specs):
-            raise KernelError(problem)
-        return self._echo(specs)
+        specs = self._specs_told()
+        chain = self._chain(NO_SUCH_RULE)
+        for spec in specs:
+            self._find(chain.rules, spec)
+        return self.echo
 
     def _list(self) -> str:
         request = self._request
@@ -220,22 +240,22 @@ class _Execution:
             return ""
         return self._zero_number() if self._request.also_zero == "Z#" else self._zero()
 
-    def _every_chain(self, told: str) -> tuple[list[Chain], str]:
-        chains = [self._chain()] if self._request.chain is not None else self._table.listed()
-        verbose = "v" in self._request.options
-        return chains, "".join(f"{told} chain `{chain.name}'\n" for chain in chains if verbose)
+    def _every_chain(self, told: str) -> list[Chain]:
+        chosen = self._request.chain
+        names = [chain.name for chain in self._table.listed() if told != "Deleting" or chain.policy is None]
+        if "v" in self._request.options:
+            self.echo += "".join(f"{told} chain `{name}'\n" for name in ([chosen] if chosen is not None else names))
+        return [self._chain()] if chosen is not None else [self._table.chains[name] for name in names]
 
     def _flush(self) -> str:
-        chains, text = self._every_chain("Flushing")
-        for chain in chains:
+        for chain in self._every_chain("Flushing"):
             chain.rules = []
-        return text
+        return self.echo
 
     def _zero(self) -> str:
-        chains, text = self._every_chain("Zeroing")
-        for chain in chains:
+        for chain in self._every_chain("Zeroing"):
             chain.zero()
-        return text
+        return self.echo
 
     def _zero_number(self) -> str:
         chain = self._chain()
@@ -254,28 +274,27 @@ class _Execution:
 
     def _delete_chains(self) -> str:
         """All or nothing: one chain that is in use keeps every other, too."""
-        if self._request.chain is not None:
-            chains = [self._chain()]
-        else:
-            chains = [chain for chain in self._table.listed() if chain.policy is None]
-        for chain in chains:
-            self._check_deletable(chain)
+        chains = self._every_chain("Deleting")
+        problems = [problem for chain in chains if (problem := self._not_deletable(chain))]
+        if problems:
+            # One after the other is tried; what is reported is the last one's trouble.
+            raise problems[-1]
         for chain in chains:
             del self._table.chains[chain.name]
-        return "".join(f"Deleting chain `{chain.name}'\n" for chain in chains if "v" in self._request.options)
+        return self.echo
 
-    def _check_deletable(self, chain: Chain) -> None:
+    def _not_deletable(self, chain: Chain) -> KernelError | None:
         if chain.policy is not None:
-            raise KernelError(INVALID, invalid=True)
+            return KernelError(INVALID, invalid=True)
         if self._table.references(chain.name):
-            raise KernelError("Too many links")
-        if chain.rules:
-            raise KernelError("Directory not empty")
+            return KernelError("Too many links")
+        return KernelError("Directory not empty") if chain.rules else None
 
     def _rename(self) -> str:
-        chain, name = self._chain(), self._request.argument
+        name = self._request.argument
         if name in self._table.chains or name in STANDARD:
             raise KernelError("File exists")
+        chain = self._chain()
         if chain.policy is not None:
             raise KernelError(NO_SUCH)
         del self._table.chains[chain.name]

@@ -29,8 +29,9 @@ def number(value: int, exact: bool) -> str:
         return f"{value:8} "
     if value <= 99999:
         return f"{value:5} "
-    for suffix in "KMGT":
-        value = (value + 500) // 1000
+    suffixes = "KMGT"
+    while suffixes:
+        value, suffix, suffixes = (value + 500) // 1000, suffixes[0], suffixes[1:]
         if value <= 9999:
             break
     return f"{value:4}{suffix} "
@@ -121,17 +122,17 @@ def echo_line(spec: RuleSpec, dialect: Dialect) -> str:
     return text + _extensions(spec, True)
 
 
-def rule_options(spec: RuleSpec) -> str:
-    """The rule as options of ``iptables -A CHAIN``, with a leading blank."""
+def rule_options(spec: RuleSpec, counters: str = "") -> str:
+    """The rule as options of ``iptables -A CHAIN``, with a leading blank; counters stand before the target."""
     text = _saved_networks(spec)
     for letter, name in (("i", spec.in_interface), ("o", spec.out_interface)):
-        if name:
+        if name not in ("", "+"):
             text += f"{_saved_sign(spec, letter)} -{letter} {name}"
     if spec.protocol:
         text += f"{_saved_sign(spec, 'p')} -p {PROTOCOL_NAMES.get(spec.protocol, spec.protocol)}"
     if spec.fragment:
         text += f"{_saved_sign(spec, 'f')} -f"
-    text += "".join(match.save() for match in spec.matches)
+    text += "".join(match.save() for match in spec.matches) + counters
     if spec.jump:
         text += f" -{'g' if spec.goto else 'j'} {spec.jump}"
     return text + (spec.target.saved if spec.target else "")
@@ -170,12 +171,7 @@ def _declaration(chain: Chain, counters: bool) -> str:
 
 
 def _rule_with_counters(rule: Rule, counters: bool) -> str:
-    options = rule_options(rule.spec)
-    if not counters:
-        return options
-    head, dash, target = options.rpartition(" -j ")
-    counts = f" -c {rule.packets} {rule.bytes}"
-    return f"{head}{counts}{dash}{target}" if dash else options + counts
+    return rule_options(rule.spec, f" -c {rule.packets} {rule.bytes}" if counters else "")
 
 
 def save(firewall: Firewall, *, without: str | None = None, counters: bool = False) -> str:

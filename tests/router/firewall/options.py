@@ -10,14 +10,10 @@ from dataclasses import dataclass, field, replace
 from .addresses import read_number
 from .dialect import UsageError
 from .extensions import (
-    FLAGS,
-    ICMP_TYPES,
     LOG_LEVELS,
     PERIODS,
     REJECTIONS,
-    STATES,
     TICKS,
-    IcmpMatch,
     LimitMatch,
     Match,
     PortMatch,
@@ -28,18 +24,23 @@ from .extensions import (
     read_flags,
     read_ports,
     read_rate,
+    read_states,
     reject_target,
 )
+from .icmp import read_icmp
 
 Given = list[tuple[str, str, bool]]
 MATCH_OPTIONS: dict[str, dict[str, int]] = {
     "state": {"state": 1},
-    "conntrack": {"ctstate": 1},
-    "tcp": {"source-port": 1, "sport": 1, "destination-port": 1, "dport": 1, "syn": 0, "tcp-flags": 1},
+    "conntrack": {"ctstate": 1, "ctstatus": 1, "ctproto": 1, "ctorigsrc": 1, "ctorigdst": 1, "ctexpire": 1, "ctdir": 1},
+    "tcp": {"source-port": 1, "sport": 1, "destination-port": 1, "dport": 1, "syn": 0, "tcp-flags": 1, "tcp-option": 1},
     "udp": {"source-port": 1, "sport": 1, "destination-port": 1, "dport": 1},
     "icmp": {"icmp-type": 1},
     "limit": {"limit": 1, "limit-burst": 1},
 }
+STATE_MISSING = 'state: option "--state" must be specified\n'
+# Known by name, so that a shortened option is as ambiguous as on the real one, but not emulated.
+NOT_EMULATED = {"ctstatus", "ctproto", "ctorigsrc", "ctorigdst", "ctexpire", "ctdir", "tcp-option"}
 TARGET_OPTIONS: dict[str, dict[str, int]] = {
     "ACCEPT": {},
     "DROP": {},
@@ -58,6 +59,11 @@ class Extension:
     name: str
     options: dict[str, int]
     given: Given = field(default_factory=list)
+
+    def take(self, option: str, value: str, inverted: bool) -> None:
+        if option in NOT_EMULATED:
+            raise UsageError(f"the emulated router does not know --{option}")
+        self.given.append((option, value, inverted))
 
     def build_match(self) -> Match:
         if self.name in ("state", "conntrack"):
@@ -87,13 +93,9 @@ def missing_target(name: str) -> UsageError:
 
 def _state(name: str, given: Given) -> Match:
     if not given:
-        raise UsageError("You must specify `--state'" if name == "state" else "conntrack: At least one option is required")
-    _, value, inverted = given[-1]
-    states = value.upper().split(",")
-    for state in states:
-        if state not in STATES:
-            raise UsageError(f'Bad state "{value}"' if name == "state" else f'Bad ctstate "{value}"')
-    return StateMatch(name, frozenset(states), inverted)
+        raise UsageError(STATE_MISSING if name == "state" else "conntrack: At least one option is required")
+    option, value, inverted = given[-1]
+    return StateMatch(name, read_states(option, value), inverted)
 
 
 def _ports(name: str, given: Given) -> Match:
@@ -110,12 +112,8 @@ def _ports(name: str, given: Given) -> Match:
 
 
 def _icmp(given: Given) -> Match:
-    # The two-byte "any" of a bare -m icmp is of no use to a router's firewall.
-    _, value, inverted = given[-1] if given else ("", "8", False)
-    number = ICMP_TYPES.get(value, read_number(value, 0, 255))
-    if number is None:
-        raise UsageError(f"Invalid ICMP type `{value}'")
-    return IcmpMatch(number, inverted)
+    _, value, inverted = given[-1] if given else ("", "any", False)
+    return read_icmp(value, inverted)
 
 
 def _limit(given: Given) -> Match:
@@ -150,4 +148,4 @@ def _mss(values: dict[str, str]) -> Target:
     return mss_target(read_number(values.get("set-mss", ""), 0, 0xFFFF))
 
 
-__all__ = ["FLAGS", "MATCH_OPTIONS", "TARGET_OPTIONS", "Extension", "Given", "missing_target", "open_match"]
+__all__ = ["MATCH_OPTIONS", "TARGET_OPTIONS", "Extension", "Given", "missing_target", "open_match"]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .addresses import ANYWHERE, Network
 from .dialect import KernelError
@@ -42,6 +42,15 @@ class RuleSpec:
     def unconditional(self) -> bool:
         return self == RuleSpec(jump=self.jump, goto=self.goto, target=self.target)
 
+    def same_as(self, other: RuleSpec) -> bool:
+        """What ``-D`` takes for the same rule: an interface ``+`` is no interface at all."""
+        return self == other or self._without_plus() == other._without_plus()
+
+    def _without_plus(self) -> RuleSpec:
+        names = (self.in_interface, self.out_interface)
+        incoming, outgoing = ("" if name == "+" else name for name in names)
+        return replace(self, in_interface=incoming, out_interface=outgoing) if "+" in names else self
+
     def applies_to(self, packet: Packet) -> bool:
         """Whether everything before the target matches, in the kernel's order."""
         no = self.inverted
@@ -68,6 +77,9 @@ class Rule:
     packets: int = 0
     bytes: int = 0
 
+    def copy(self) -> Rule:
+        return Rule(self.spec, self.packets, self.bytes)
+
     def count(self, packet: Packet) -> None:
         self.packets += packet.count
         self.bytes += packet.bytes
@@ -80,6 +92,9 @@ class Chain:
     name: str
     policy: Rule | None = None
     rules: list[Rule] = field(default_factory=list)
+
+    def copy(self) -> Chain:
+        return Chain(self.name, self.policy.copy() if self.policy else None, [rule.copy() for rule in self.rules])
 
     def zero(self) -> None:
         for rule in [*self.rules, *([self.policy] if self.policy else [])]:
@@ -96,6 +111,11 @@ class Table:
     def __init__(self, name: str) -> None:
         self.name = name
         self.chains: dict[str, Chain] = {hook: _built_in(hook) for hook in HOOKS[name]}
+
+    def copy(self) -> Table:
+        table = Table(self.name)
+        table.chains = {name: chain.copy() for name, chain in self.chains.items()}
+        return table
 
     def listed(self) -> list[Chain]:
         own = [chain for chain in self.chains.values() if chain.policy is None]
@@ -163,6 +183,12 @@ class Firewall:
 
     def __init__(self) -> None:
         self.tables = {name: Table(name) for name in HOOKS}
+
+    def copy(self) -> Firewall:
+        """An independent one, counters included: cheap enough to try every prefix of a plan on."""
+        firewall = Firewall()
+        firewall.tables = {name: table.copy() for name, table in self.tables.items()}
+        return firewall
 
     def walk(self, packet: Packet, hook: str = "FORWARD") -> str:
         """Through one hook, mangle before filter; the verdict is ACCEPT or DROP (REJECT drops, too)."""

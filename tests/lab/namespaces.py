@@ -1,0 +1,79 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network namespaces with unique names, and programs inside them. Everything ends by itself or is ended by pid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+SYSTEM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+IPTABLES = shutil.which("iptables-legacy", path=SYSTEM_PATH) or "iptables-legacy"
+
+
+def run(*words: str, timeout: float = 20.0, stdin: str | None = None) -> str:
+    """Run to its end; what it printed. Fails loudly."""
+    done = subprocess.run(
+        words, input=stdin, text=True, capture_output=True, timeout=timeout, env={**os.environ, "PATH": SYSTEM_PATH}, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def inside(namespace: str, *words: str) -> tuple[str, ...]:
+    """The command line that runs ``words`` in a namespace."""
+    return ("ip", "netns", "exec", namespace, *words)
+
+
+def start(namespace: str, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        inside(namespace, *words), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "PATH": SYSTEM_PATH},
+    )  # fmt: skip
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """``ip netns exec`` replaces itself by the program, so the pid is the program's own."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+    if process.stdout:
+        process.stdout.close()
+
+
+@contextmanager
+def namespaces(*roles: str) -> Iterator[tuple[str, ...]]:
+    """One namespace for each role, removed at the end with all that is in it."""
+    run_id = uuid.uuid4().hex[:6]
+    names = tuple(f"hnt{run_id}-{role}" for role in roles)
+    made: list[str] = []
+    try:
+        for name in names:
+            run("ip", "netns", "add", name)
+            made.append(name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        yield names
+    finally:
+        for name in made:
+            remove(name)
+
+
+def remove(name: str) -> None:
+    """First what still runs inside: a process would keep the namespace alive without a name."""
+    pids: Sequence[str] = run("ip", "netns", "pids", name).split()
+    for pid in pids:
+        try:
+            os.kill(int(pid), 9)
+        except ProcessLookupError:
+            continue
+    run("ip", "netns", "delete", name)
