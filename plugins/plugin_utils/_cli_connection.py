@@ -40,11 +40,9 @@ class CliConnection(ConnectionBase):  # type: ignore[misc]
     def session(self) -> Session:
         """The session, opened at the first call. Raises TrafficError."""
         if self._session is None:
-            profile = str(self.get_option("profile"))
-            profiles = _profile.builtin() if profile == "auto" else (_profile.load(profile),)
-            session = Session(
-                self._open_stream(), self.where, self._credentials(), _profile.common(), profiles, self._limits()
-            )
+            name = str(self.get_option("profile"))
+            profile, candidates = (_profile.common(), _profile.builtin()) if name == "auto" else (_profile.load(name), ())
+            session = Session(self._open_stream(), self.where, self._credentials(), profile, candidates, self._limits())
             try:
                 session.login()
             except BaseException:

@@ -100,8 +100,8 @@ def _last_line(text: str) -> str:
 class Session:
     """One log-in to one router, from the first byte to the log-out.
 
-    ``where`` names the router in messages. ``profiles`` are those that may be recognized; ``shared`` says how log-ins look
-    before one of them is.
+    ``where`` names the router in messages. With ``candidates``, one of them must recognize the router, and ``profile`` only
+    says how a log-in looks until then.
     """
 
     def __init__(
@@ -109,16 +109,16 @@ class Session:
         stream: Stream,
         where: str,
         credentials: Credentials,
-        shared: Profile,
-        profiles: Sequence[Profile],
+        profile: Profile,
+        candidates: Sequence[Profile] = (),
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._where = where
         self._credentials = credentials
-        self._profile = profiles[0] if len(profiles) == 1 else shared
-        self._profiles = profiles
+        self._profile = profile
+        self._candidates = candidates
         self._limits = limits
         self._clock = clock
         self._received = bytearray()
@@ -184,6 +184,7 @@ class Session:
                     unreachable=True,
                 )
             setattr(sent, state, True)
+            self._doing = f"the {'user name' if state == 'user' else 'password'} was sent"
             self._send(answer)
             return
         raise self._refusal(state, text)
@@ -222,10 +223,10 @@ class Session:
         return lines[-2] if len(lines) > 1 else lines[-1]
 
     def _recognized(self, said: str) -> Profile:
-        if len(self._profiles) == 1:
-            return self._profiles[0]
+        if not self._candidates:
+            return self._profile
         self._received.clear()
-        while (profile := recognize(_plain(said + self._text()), self._profiles)) is None:
+        while (profile := recognize(_plain(said + self._text()), self._candidates)) is None:
             if not self._receive_within(QUIET):
                 raise DialogueError(
                     f"{self._where} let us in, but no router profile fits it. The last line that it printed is "
@@ -371,12 +372,17 @@ class Session:
 
     # Complaints
 
-    _doing = "the log-in"
-
+    _doing = ""  # what was sent last
     def _silence(self) -> DialogueError:
         line = _last_line(self._text()).strip() or next(
             (line for line in reversed(self._text().splitlines()) if line.strip()), ""
         )
+        if not line and self._doing:
+            return DialogueError(
+                f"{self._where} said nothing more after {self._doing}, for {self._limits.login:g} s. Run it again; if it stays so, "
+                "restart the router.",
+                unreachable=True,
+            )
         if not line:
             return DialogueError(
                 f"{self._where} accepted the connection but said nothing for {self._limits.login:g} s. Is this its telnet port, "

@@ -47,6 +47,10 @@ _HELP = {
 }
 
 
+class UnreadableError(TrafficError):
+    """An answer that its template does not describe."""
+
+
 @dataclass(frozen=True)
 class Host:
     """A device that is on the network now."""
@@ -202,14 +206,14 @@ class Router:
         """Something that is good to know but that counting does not hang on."""
         try:
             return self._read(kind)
-        except ParseError as error:
+        except UnreadableError as error:
             if str(error) not in self._unread:
                 self._unread.append(str(error))
             return []
 
     def _read(self, kind: str, required: bool = False) -> list[Any]:
         """Ask in every way that the profile knows, until one works."""
-        unread: ParseError | None = None
+        unread: UnreadableError | None = None
         for way in self._profile.read.get(kind, ()):
             if way.command not in self._said:
                 self._said[way.command] = self._ask(way.command)
@@ -218,7 +222,7 @@ class Router:
                 continue
             try:
                 return self._parsed(kind, way, text)
-            except ParseError as error:
+            except UnreadableError as error:
                 unread = unread or error
         if unread:
             raise unread
@@ -234,7 +238,10 @@ class Router:
         try:
             records = parse(kind, way.template, quiet)
         except ParseError as error:
-            raise ParseError(f"{self.where}: `{way.command}`: {error}") from error
+            raise UnreadableError(
+                f"{self.where}: the answer to `{way.command}` was not understood, so nothing was taken from it: {error}. If the "
+                "router always answers like this, it wants a template of its own (docs/profiles.md)."
+            ) from error
         self._noise += noise
         return records
 

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A telnet connection as the stream of bytes that a dialogue speaks over. Private to this collection.
 
-Built on telnetlib3's backport of the standard library's telnetlib, which imports with the rest of that package but runs
-without its event loop: measured on loopback, a command takes a third of the time that the blocking wrapper of its asyncio
-client takes (docs/performance.md).
+Built on telnetlib3's backport of the standard library's telnetlib. It and the blocking API of the same package import alike
+(30 ms, for the whole package comes with either), but a command costs 0.03 ms of processor time this way, 0.45 ms with the
+backport unchanged, which looks at every byte by itself, and 0.55 ms with the blocking API, which runs an event loop in a
+thread (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
@@ -106,12 +108,15 @@ class _Telnet(Telnet):  # type: ignore[misc]
         if command not in (DO, DONT, WILL, WONT) or (command, option) in self._answered:
             return
         self._answered |= {(command, option)}
+        answer = b""
         if command == DO:
-            sock.sendall(IAC + (WILL if option in (NAWS, SGA) else WONT) + option)
+            answer = IAC + (WILL if option in (NAWS, SGA) else WONT) + option
             if option == NAWS:
-                sock.sendall(IAC + SB + NAWS + struct.pack("!HH", *WINDOW) + IAC + SE)
+                answer += IAC + SB + NAWS + struct.pack("!HH", *WINDOW) + IAC + SE
         elif command == WILL:
-            sock.sendall(IAC + (DO if option in (ECHO, SGA) else DONT) + option)
+            answer = IAC + (DO if option in (ECHO, SGA) else DONT) + option
+        with suppress(OSError):  # a server that has closed already may have said why: that is still to be read
+            sock.sendall(answer)
 
 
 def _unreachable(host: str, port: int, timeout: float, error: OSError) -> str:

@@ -124,14 +124,15 @@ def talk(
     sizes: Iterator[int] = repeat(4096),
     user: str | None = "admin",
     password: str | None = "secret",
-    profiles: tuple[_profile.Profile, ...] = (BROADCOM,),
+    profile: _profile.Profile = BROADCOM,
+    candidates: tuple[_profile.Profile, ...] = (),
     cut: int | None = None,
     commands: tuple[str, ...] = ("arp show",),
 ) -> tuple[list[str], Wire, Session]:
     """Log in, run commands, log out. The log-out happens on every path."""
     clock = Clock()
     wire = Wire(device, clock, sizes, cut)
-    session = Session(wire, "192.168.1.1 port 23", Credentials(user, password), _profile.common(), profiles, Limits(), clock)
+    session = Session(wire, "192.168.1.1 port 23", Credentials(user, password), profile, candidates, Limits(), clock)
     try:
         session.login()
         return [session.run(command).replace("\r\n", "\n") for command in commands], wire, session
@@ -291,7 +292,7 @@ def test_an_unknown_question() -> None:
 
 def test_no_profile_fits() -> None:
     device = Device(banner="SuperRouter 9000\n", prompt="SUPER(conf)# ")
-    error = failure(device, profiles=(BROADCOM, BROADCOM))
+    error = failure(device, profile=_profile.common(), candidates=(BROADCOM,))
     assert 'no router profile fits it. The last line that it printed is "SUPER(conf)#"' in str(error)
     assert device.lines[-1] == "exit"
 
@@ -299,7 +300,7 @@ def test_no_profile_fits() -> None:
 @pytest.mark.parametrize("profile", [BROADCOM, dataclasses.replace(BROADCOM, sync=None)])
 def test_a_command_that_never_ends(profile: _profile.Profile) -> None:
     device = Device(silent_after="arp show")
-    error = failure(device, profiles=(profile,))
+    error = failure(device, profile=profile)
     assert "192.168.1.1 port 23 did not finish `arp show` within 30 s" in str(error)
     assert device.lines[-1] == "exit"
 
@@ -310,8 +311,9 @@ def test_a_command_that_never_stops_printing() -> None:
 
 
 def test_the_profile_is_recognized() -> None:
-    other = _profile.common()
-    assert talk(Device({"arp": ARP}), profiles=(other, BROADCOM))[2].profile is BROADCOM
+    common = _profile.common()
+    other = dataclasses.replace(BROADCOM, name="other", recognize=(re.compile("^Another"),))
+    assert talk(Device({"arp": ARP}), profile=common, candidates=(other, BROADCOM))[2].profile is BROADCOM
 
 
 def test_a_long_command_is_recognized_in_its_wrapped_echo() -> None:
@@ -328,5 +330,5 @@ def test_a_long_command_is_recognized_in_its_wrapped_echo() -> None:
 def test_without_a_sync_command() -> None:
     plain = dataclasses.replace(BROADCOM, sync=None)
     device = Device({"arp": ARP})
-    assert talk(device, profiles=(plain,))[0] == [ARP]
+    assert talk(device, profile=plain)[0] == [ARP]
     assert device.lines == ["admin", "secret", "arp show", "exit"]

@@ -1,0 +1,90 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real ansible against emulated routers: what a user types, and what comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from router.router import Router
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 120  # seconds for a run, far more than any takes
+
+Variables = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    status: int
+    out: str
+
+    def result(self, router: str = "home") -> dict[str, Any]:
+        """An ad-hoc command's result for a router, with its state (``CHANGED``, ``UNREACHABLE!`` ...) as ``_state``."""
+        found = re.search(rf"^{re.escape(router)} \| (\S+) => (\{{.*?^\}}|\{{.*?\}}$)", self.out, re.MULTILINE | re.DOTALL)
+        assert found, self.out
+        return {"_state": found.group(1), **json.loads(found.group(2))}
+
+    def recap(self, router: str = "home") -> dict[str, int]:
+        """The numbers of the recap."""
+        found = re.search(rf"^{re.escape(router)}\s+: (.*)$", self.out, re.MULTILINE)
+        assert found, self.out
+        return {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", found.group(1))}
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control node with an inventory of these routers; reports go to its folder."""
+
+    folder: Path
+
+    def inventory(self, routers: Iterable[Router], variables: Variables) -> Path:
+        hosts = {
+            router.spec.name: {"ansible_host": router.host, "ansible_port": router.port, "ansible_password": router.spec.password}
+            for router in routers
+        }
+        common = {"ansible_connection": "homenet.traffic.telnet", "ansible_user": "admin", **variables}
+        path = self.folder / "inventory.json"
+        path.write_text(json.dumps({"routers": {"hosts": hosts, "vars": common}}), encoding="utf-8")
+        return path
+
+    def run(self, *words: str) -> Run:
+        keep = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        environment = {
+            **keep,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache/collections"),
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "LC_ALL": "C.UTF-8",
+        }
+        program = str(Path(sys.executable).with_name(words[0]))
+        done = subprocess.run(
+            [program, *words[1:]], cwd=self.folder, env=environment, capture_output=True, timeout=LIMIT, check=False
+        )
+        return Run(done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace"))
+
+    def module(self, routers: Router | Iterable[Router], name: str, *flags: str, **arguments: Any) -> Run:
+        """Run one of our modules. Arguments that begin with ``ansible_`` or ``traffic_`` are variables."""
+        routers = [routers] if isinstance(routers, Router) else list(routers)
+        variables = {key: value for key, value in arguments.items() if key.startswith(("ansible_", "traffic_"))}
+        options = {key: value for key, value in arguments.items() if key not in variables}
+        given = json.dumps(options) if options else ""
+        inventory = self.inventory(routers, variables)
+        return self.run("ansible", "routers", "-i", str(inventory), "-m", f"homenet.traffic.{name}", "-a", given, *flags)
+
+    def playbook(self, routers: Router | Iterable[Router], name: str, *flags: str, **variables: Any) -> Run:
+        """Run one of our playbooks."""
+        routers = [routers] if isinstance(routers, Router) else list(routers)
+        inventory = self.inventory(routers, variables)
+        return self.run("ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks" / f"{name}.yml"), *flags)
