@@ -33,14 +33,16 @@ def version() -> str:
 
 
 def as_1_4_words(text: str) -> str:
-    """1.8 says some things in other words than 1.4, and Debian's /etc/networks has a name for 0.0.0.0."""
+    """1.8 says some things in other words than 1.4, and Debian's /etc/networks names two networks."""
     for newer, older in (
         ("unexpected '!' flag", "unexpected ! flag"),
         ("LOG level warn\n", "LOG level warning\n"),
         ("ipencap --", "ipencap--"),
     ):
         text = text.replace(newer, older)
-    return re.sub(r"\bdefault\b", "0.0.0.0", text)
+    # Padded to the same width, as iptables pads them.
+    text = re.sub(r"\bdefault\b *", lambda found: "0.0.0.0".ljust(len(found[0])), text)
+    return re.sub(r"\bloopback\b *", lambda found: "127.0.0.0".ljust(len(found[0])), text)
 
 
 def one_of_two_complaints(words: list[str], mine: Result, status: int) -> bool:

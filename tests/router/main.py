@@ -16,6 +16,7 @@ from typing import Any
 
 from .control import ControlClient, ControlError, ControlServer, describe
 from .faults import Faults
+from .real import login
 from .server import Fleet
 from .spec import RouterSpec, fleet, hostile_hosts
 
@@ -26,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["control"]:
         return control(words[1:])
+    if words[:1] == ["login"]:
+        return login(words[1:])
     options = _parser().parse_args(words)
     try:
         return asyncio.run(_playground(options))

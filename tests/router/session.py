@@ -9,7 +9,7 @@ to the *timing* of bytes happens in server.py.
 
 from __future__ import annotations
 
-from .commands import LOG_OUT, answer
+from .commands import LOG_OUT, System, answer
 from .emulated import EmulatedSystem
 from .faults import GREETINGS
 from .router import Router, SessionRecord
@@ -20,12 +20,12 @@ CR, LF, NUL, BACKSPACE, DELETE, END_OF_INPUT = 13, 10, 0, 8, 127, 4
 class Session:
     """``start`` once, then ``receive`` whatever arrives; ``closed`` says that the router hangs up."""
 
-    def __init__(self, router: Router, system: EmulatedSystem | None = None) -> None:
+    def __init__(self, router: Router, system: System | None = None) -> None:
         self.router = router
         self.closed = False
         self.silent = False
         self.record: SessionRecord | None = None
-        self._system = system or EmulatedSystem(router)
+        self._system: System = system or EmulatedSystem(router)
         self._line = bytearray()
         self._out = bytearray()
         self._state = "start"

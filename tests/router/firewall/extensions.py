@@ -239,7 +239,7 @@ def read_rate(text: str) -> int:
     number = read_number(count, 1, TICKS)
     name = next((name for name in PERIODS if unit and name.startswith(unit.lower())), "" if slash else "second")
     if number is None or not name:
-        raise UsageError(f'bad rate "{text}\'')
+        raise UsageError(f'bad rate "{text}"\'')
     return PERIODS[name] * TICKS // number
 
 
