@@ -63,7 +63,7 @@ class ActionModule(RouterAction):
         result.update(known_hosts(router))
         observed = router.observe()
         plan = _plan(arguments, settings, router, observed, result)
-        result.update(changed=False, commands=[], before=counted_result(observed.chain))
+        result.update(state=arguments["state"], changed=False, commands=[], before=counted_result(observed.chain))
         change = Change(after=observed)
         try:
             if self._task.check_mode:

@@ -75,6 +75,11 @@ commands:
     - iptables -i ppp0 -A TRAFFIC
     - iptables -o ppp0 -A TRAFFIC
     - iptables -j TRAFFIC -I FORWARD 1
+state:
+  description: The state that was asked for.
+  returned: always, once the state of the chain is known
+  type: str
+  sample: present
 before:
   description: The RV(counters) and RV(unattributed) that were read before the change, so that nothing is lost by it.
   returned: always, once the state of the chain is known

@@ -1,0 +1,63 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_text import chain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._play import is_unreachable, registered, require_one, why_not
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, plain_text, router_order
+from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import failures_list, hosts_table
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "what": {"type": "str", "choices": ["hosts", "chain"], "required": True},
+    "result": {"type": "str", "default": "traffic_reading"},
+}
+
+
+class ActionModule(ActionBase):
+    """Results of all routers of the play, in the terminal."""
+
+    BYPASS_HOST_LOOP = True  # once for all routers, with run_once or without
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Show them. Errors are returned, not raised."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        results = registered(variables, arguments["result"])
+        try:
+            require_one(results, arguments["result"])
+            Display().display(self._text(arguments, results))
+        except TrafficError as error:
+            result.update(failed=True, msg=str(error))
+        own = results.get(variables["inventory_hostname"])
+        if is_unreachable(own):  # a play ignores that its first router is unreachable, so that this task runs at all
+            result.update(unreachable=True, msg=why_not(own, ""))
+        return result
+
+    def _text(self, arguments: dict[str, Any], results: Mapping[str, object]) -> str:
+        now = datetime.now(timezone.utc)
+        blocks, failures = [], []
+        for name in sorted(results, key=router_order):
+            router, given = plain_text(name), results[name]
+            error = why_not(given, arguments["result"])
+            if error is None and isinstance(given, Mapping):
+                blocks.append(self._block(arguments["what"], router, given))
+            else:
+                failures.append(Failure(router, error or "", now, is_unreachable(given)))
+        if failures:
+            blocks.append(failures_list(failures))
+        return ("\n\n" if arguments["what"] == "hosts" else "\n").join(blocks)
+
+    def _block(self, what: str, router: str, given: Mapping[str, Any]) -> str:
+        return hosts_table(router, given["hosts"]) if what == "hosts" else chain_text(router, given, bool(self._task.check_mode))
