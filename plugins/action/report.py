@@ -1,0 +1,104 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._play import is_unreachable, registered, require_one, why_not
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._render import FORMATS
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, Report, plain_text, report_of, router_order
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report_files import ReportDirectory, Written
+from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import count_of, files_text, reports_text
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "dir": {"type": "path", "default": "reports"},
+    "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
+    "readings": {"type": "dict"},
+    "result": {"type": "str", "default": "traffic_reading"},
+}
+
+
+class ActionModule(ActionBase):
+    """Reports on all routers of the play."""
+
+    BYPASS_HOST_LOOP = True  # once for all routers, with run_once or without
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Write the reports and show them. Errors are returned, not raised."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        given = arguments["readings"]
+        readings = registered(variables, arguments["result"]) if given is None else given
+        try:
+            if given is None:
+                require_one(readings, arguments["result"])
+            written = self._report(arguments, readings, variables)
+        except TrafficError as error:
+            result.update(failed=True, msg=str(error))
+        else:
+            result.update(_summary(written, bool(self._task.check_mode)))
+        if given is None:
+            _keep_unreachable(result, readings.get(variables["inventory_hostname"]))
+        return result
+
+    def _report(self, arguments: dict[str, Any], readings: Mapping[str, object], variables: dict[str, Any]) -> Written:
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        reports: dict[str, Callable[[], Report]] = {}
+        failures: dict[str, Failure] = {}
+        for name, reading in sorted(readings.items(), key=lambda one: router_order(one[0])):
+            router = plain_text(name)
+            error = why_not(reading, arguments["result"])
+            if error is None:
+                reports[router] = partial(report_of, router, reading, now)
+            else:
+                failures[router] = Failure(router, error, now, is_unreachable(reading))
+        inventory = frozenset(variables["groups"]["all"])
+        directory = ReportDirectory(
+            Path(arguments["dir"]), list(dict.fromkeys(arguments["formats"])), bool(self._task.check_mode)
+        )
+        written = directory.write(reports, failures, now, inventory.__contains__)
+        blocks = [
+            reports_text(written.reports, list(written.failures.values())),
+            files_text(arguments["dir"], [path.name for path in written.files], dry=directory.dry),
+        ]
+        Display().display("\n\n".join(block for block in blocks if block))
+        return written
+
+
+def _summary(written: Written, check_mode: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "changed": bool(written.files),
+        "failed": bool(written.refused),
+        "files": [os.path.abspath(path) for path in written.files],
+        "routers": [report.router for report in written.reports],
+        "failed_routers": [
+            {"router": one.router, "msg": one.message, "unreachable": one.unreachable} for one in written.failures.values()
+        ],
+        "msg": f"{count_of(len(written.reports), 'report')}{' in check mode' if check_mode else ''}, "
+        f"{count_of(len(written.failures), 'router')} without one.",
+    }
+    if written.refused:
+        result["msg"] = " ".join(written.failures[router].message for router in written.refused)
+    if written.warnings:
+        result["warnings"] = written.warnings
+    return result
+
+
+def _keep_unreachable(result: dict[str, Any], own: object) -> None:
+    """Where a play ignores that its only router is unreachable, so that this task runs at all, say it now after all."""
+    if is_unreachable(own):
+        notes = [why_not(own, "")] + ([result["msg"]] if result.pop("failed", False) else [])
+        result.update(unreachable=True, msg=" ".join(note for note in notes if note))
