@@ -60,9 +60,9 @@ class ActionModule(RouterAction):
     def _bring(self, arguments: dict[str, Any], settings: Settings, result: dict[str, Any]) -> None:
         router = self.open_router(arguments, settings)
         settings = router.settings
-        result.update(known_hosts(router))
+        known = known_hosts(router)
         observed = router.observe()
-        plan = _plan(arguments, settings, router, observed, result)
+        plan = _plan(arguments, settings, router, observed, known)
         result.update(state=arguments["state"], changed=False, commands=[], before=counted_result(observed.chain))
         change = Change(after=observed)
         try:
@@ -78,19 +78,19 @@ class ActionModule(RouterAction):
             "before": "".join(f"{line}\n" for line in as_commands(settings, observed)),
             "after": "".join(f"{line}\n" for line in as_commands(settings, after)),
         }
-        result.update(reading(router, settings, change.after or observed))
+        result.update(known, **reading(router, settings, change.after or observed))
         result.update(profile=router.profile_name, warnings=router.warnings())
 
 
 def _plan(
-    arguments: dict[str, Any], settings: Settings, router: Router, observed: Observed, result: dict[str, Any]
+    arguments: dict[str, Any], settings: Settings, router: Router, observed: Observed, known: dict[str, Any]
 ) -> Plan:
     if arguments["state"] == "empty":
         return lambda seen: plan_empty(settings, seen)
     if arguments["state"] == "absent":
         return lambda seen: plan_absent(settings, seen)
     given = host_list(arguments["hosts"])
-    hosts = tuple(host["ip"] for host in result["hosts"]) if given is None else given
+    hosts = tuple(host["ip"] for host in known["hosts"]) if given is None else given
     if not hosts and not (observed.chain and hosts_of(observed.chain)):
         raise TrafficError(
             f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "

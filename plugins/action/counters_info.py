@@ -27,11 +27,11 @@ class ActionModule(RouterAction):
         interface_list(arguments["wan_interfaces"])
         settings = Settings(arguments["chain"], arguments["table"])
         router = self.open_router(arguments, settings)
-        result.update(known_hosts(router))
+        known = known_hosts(router)
         observed = router.observe()
-        result.update(reading(router, settings, observed), profile=router.profile_name, warnings=router.warnings())
         if arguments["require_chain"] and observed.chain is None:
             raise TrafficError(
                 f"{router.where}: there is no chain {settings.chain} in the table {settings.table}, so nothing has been counted. "
                 "Run setup_traffic first; reports of earlier days are kept as they are."
             )
+        result.update(known, **reading(router, settings, observed), profile=router.profile_name, warnings=router.warnings())

@@ -18,7 +18,7 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
     """What the module ``chain`` did on a router, or would do, what had been counted until then, and what is wrong now."""
     lines = wrapped(f"{visible(router)}: {_done(result, check_mode)}", WIDTH, following="  ")
     if result.get("state") != "present" and result["changed"]:
-        lines += wrapped(_until_then(result["before"]), WIDTH, "  ", "  ")
+        lines += _until_then(result["before"])
     problems = [] if result.get("state") == "absent" or check_mode else result["chain"]["problems"]
     for problem in problems:
         if not (result.get("state") == "empty" and problem["code"] == "no_catch_all"):
@@ -39,7 +39,11 @@ def _done(result: Mapping[str, Any], check_mode: bool) -> str:
     return f"counting {hosts} on {where}, {how}."
 
 
-def _until_then(before: Mapping[str, Any]) -> str:
+def _until_then(before: Mapping[str, Any]) -> list[str]:
+    """What would be forgotten with the chain."""
     counters: Sequence[Mapping[str, Any]] = [*before["counters"], *([before["unattributed"]] if before["unattributed"] else [])]
-    down, up = (human_bytes(sum(one[key] or 0 for one in counters)) for key in ("download_bytes", "upload_bytes"))
-    return f"Until then it had counted {down} down and {up} up; each host's bytes are in the result (run with -v)."
+    down, up = (sum(one[key] or 0 for one in counters) for key in ("download_bytes", "upload_bytes"))
+    if not down and not up:
+        return []
+    text = f"Until then it had counted {human_bytes(down)} down and {human_bytes(up)} up; each host's bytes are in the result (-v)."
+    return wrapped(text, WIDTH, "  ", "  ")
