@@ -72,7 +72,7 @@ class Router:
         self.wrong_tries = 0
         self.locked_out_until = 0.0
         self._clock = clock
-        self._faults_set_at = clock()
+        self._lock_ends = clock() + spec.faults.lock_seconds
         self._lock_commands = spec.faults.lock_commands
         self._boot(spec.uptime)
         for line in spec.setup:
@@ -116,17 +116,19 @@ class Router:
     # --- faults
 
     def set_faults(self, **changes: Any) -> Faults:
-        """Change some faults; the others stay. Times and numbers of commands start anew."""
+        """Change some faults; the others stay as they are, a lock that is held included."""
         with self.lock:
             self.faults = self.faults.changed(**changes)
-            self._faults_set_at = self._clock()
-            self._lock_commands = self.faults.lock_commands
+            if "lock_seconds" in changes:
+                self._lock_ends = self._clock() + self.faults.lock_seconds
+            if "lock_commands" in changes:
+                self._lock_commands = self.faults.lock_commands
             return self.faults
 
     def clear_faults(self) -> None:
         with self.lock:
             self.faults = Faults()
-            self._lock_commands = 0
+            self._lock_commands, self._lock_ends = 0, 0.0
             self.wrong_tries = 0
             self.locked_out_until = 0.0
 
@@ -157,7 +159,7 @@ class Router:
 
     def _lock_text(self) -> str:
         """What iptables says when somebody else holds its lock; nothing when it is free."""
-        held = self._clock() < self._faults_set_at + self.faults.lock_seconds
+        held = self._clock() < self._lock_ends
         if self._lock_commands > 0:
             self._lock_commands -= 1
             held = True

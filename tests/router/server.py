@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterable
 from typing import Any, cast
@@ -26,6 +27,8 @@ class RouterProtocol(asyncio.Protocol):
         self._session = Session(router)
         self._queue = bytearray()
         self._pumping = False
+        self._waiting = 0
+        self._free_at = 0.0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -42,11 +45,19 @@ class RouterProtocol(asyncio.Protocol):
         if reply:
             self._send(reply)
         answer = self._session.receive(typed)
-        delay = self._router.faults.command_delay
-        if delay and b"\n" in answer:
-            asyncio.get_running_loop().call_later(delay, self._deliver, answer)
+        delay = self._router.faults.command_delay if b"\n" in answer else 0.0
+        if delay or self._waiting:
+            # In order: what comes after a slow answer waits for it.
+            loop = asyncio.get_running_loop()
+            self._free_at = max(loop.time(), self._free_at) + delay
+            self._waiting += 1
+            loop.call_at(self._free_at, self._deliver_late, answer)
         else:
             self._deliver(answer)
+
+    def _deliver_late(self, answer: bytes) -> None:
+        self._waiting -= 1
+        self._deliver(answer)
 
     def _deliver(self, answer: bytes) -> None:
         if self._router.faults.nagle and b"\n" in answer:
@@ -80,7 +91,7 @@ class RouterProtocol(asyncio.Protocol):
         asyncio.get_running_loop().call_later(self._router.faults.byte_delay, self._pump)
 
     def _close_if_done(self) -> None:
-        if self._session.closed and not self._queue and self._transport is not None:
+        if self._session.closed and not self._queue and not self._waiting and self._transport is not None:
             self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -111,7 +122,12 @@ class Fleet:
         for router in self.routers:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((router.spec.address, router.spec.port))
+            address = (router.spec.address, router.spec.port)
+            try:
+                listener.bind(address)
+            except OSError as error:
+                why = f"{address[0]} port {address[1]} for router {router.spec.name}: {error.strerror}"
+                raise OSError(f"{why}; choose other ports, or 0 for any free ones") from error
             router.host, router.port = listener.getsockname()
             self._servers.append(await loop.create_server(_factory(router), sock=listener))
 
@@ -125,10 +141,6 @@ def _factory(router: Router) -> Any:
 
 
 def _allow_many_files(wanted: int) -> None:
-    try:
-        import resource
-    except ImportError:
-        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
         with contextlib.suppress(ValueError, OSError):

@@ -124,7 +124,8 @@ class Parser:
                 self._open_match(protocol)
                 self._getopt.index -= 1
                 return False
-            if self._getopt.previous.lstrip("-") not in MATCH_OPTIONS[protocol]:
+            word = self._getopt.previous
+            if word.startswith("--") and word[2:] not in MATCH_OPTIONS[protocol]:
                 # The real one loads the match a second time now, and a shortened option has become ambiguous.
                 kind = UNKNOWN
         what = "requires an argument" if kind == MISSING else ""

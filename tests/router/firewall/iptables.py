@@ -158,7 +158,7 @@ class _Execution:
     def _specs_told(self) -> list[RuleSpec]:
         specs = self._specs()
         if "v" in self._request.options:
-            self.echo = "".join(f"{echo_line(spec, self._dialect)}\n" for spec in specs)
+            self.echo = "".join(f"{echo_line(spec)}\n" for spec in specs)
         return specs
 
     def _add(self) -> str:

@@ -104,6 +104,10 @@ def _fragment(spec: RuleSpec) -> str:
 def _protocol(spec: RuleSpec, numeric: bool, dialect: Dialect) -> str:
     if numeric and dialect.numeric_protocol:
         return str(spec.protocol)
+    return _protocol_name(spec, numeric)
+
+
+def _protocol_name(spec: RuleSpec, numeric: bool) -> str:
     if numeric and spec.protocol not in NUMERIC_NAMES:
         return str(spec.protocol)
     return PROTOCOL_NAMES.get(spec.protocol, str(spec.protocol)) if spec.protocol else "all"
@@ -114,9 +118,9 @@ def _interface(spec: RuleSpec, letter: str, numeric: bool) -> str:
     return ("!" if letter in spec.inverted else "") + (name or ("*" if numeric else "any"))
 
 
-def echo_line(spec: RuleSpec, dialect: Dialect) -> str:
+def echo_line(spec: RuleSpec) -> str:
     """What ``-v`` prints for a rule that it adds or deletes."""
-    text = f"{spec.jump} {_sign(spec, 'p')}{_protocol(spec, False, dialect)} opt {_fragment(spec)} "
+    text = f"{spec.jump} {_sign(spec, 'p')}{_protocol_name(spec, True)} opt {_fragment(spec)} "
     text += f"in {_interface(spec, 'i', True)} out {_interface(spec, 'o', True)} "
     text += f"{_sign(spec, 's')}{spec.source.show(True)} {_sign(spec, 'd')}-> {spec.destination.show(True)}  "
     return text + _extensions(spec, True)
