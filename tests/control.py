@@ -44,15 +44,35 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a router is that is not an emulated one of this process."""
+
+    host: str
+    port: int
+    name: str = "home"
+    password: str = "admin"
+
+
+Routers = Router | Place | Iterable[Router | Place]
+
+
+def places(routers: Routers) -> list[Place]:
+    several = [routers] if isinstance(routers, (Router, Place)) else list(routers)
+    return [
+        one if isinstance(one, Place) else Place(one.host, one.port, one.spec.name, one.spec.password) for one in several
+    ]
+
+
+@dataclass(frozen=True)
 class Control:
     """A control node with an inventory of these routers; reports go to its folder."""
 
     folder: Path
 
-    def inventory(self, routers: Iterable[Router], variables: Variables) -> Path:
+    def inventory(self, routers: Routers, variables: Variables) -> Path:
         hosts = {
-            router.spec.name: {"ansible_host": router.host, "ansible_port": router.port, "ansible_password": router.spec.password}
-            for router in routers
+            place.name: {"ansible_host": place.host, "ansible_port": place.port, "ansible_password": place.password}
+            for place in places(routers)
         }
         common = {"ansible_connection": "homenet.traffic.telnet", "ansible_user": "admin", **variables}
         path = self.folder / "inventory.json"
@@ -74,17 +94,15 @@ class Control:
         )
         return Run(done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace"))
 
-    def module(self, routers: Router | Iterable[Router], name: str, *flags: str, **arguments: Any) -> Run:
+    def module(self, routers: Routers, name: str, *flags: str, **arguments: Any) -> Run:
         """Run one of our modules. Arguments that begin with ``ansible_`` or ``traffic_`` are variables."""
-        routers = [routers] if isinstance(routers, Router) else list(routers)
         variables = {key: value for key, value in arguments.items() if key.startswith(("ansible_", "traffic_"))}
         options = {key: value for key, value in arguments.items() if key not in variables}
         given = json.dumps(options) if options else ""
         inventory = self.inventory(routers, variables)
         return self.run("ansible", "routers", "-i", str(inventory), "-m", f"homenet.traffic.{name}", "-a", given, *flags)
 
-    def playbook(self, routers: Router | Iterable[Router], name: str, *flags: str, **variables: Any) -> Run:
+    def playbook(self, routers: Routers, name: str, *flags: str, **variables: Any) -> Run:
         """Run one of our playbooks."""
-        routers = [routers] if isinstance(routers, Router) else list(routers)
         inventory = self.inventory(routers, variables)
         return self.run("ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks" / f"{name}.yml"), *flags)
