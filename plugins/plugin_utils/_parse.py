@@ -58,13 +58,14 @@ _MAC = re.compile(r"[0-9a-f]{1,2}(?:([:-])[0-9a-f]{1,2})(?:\1[0-9a-f]{1,2}){4}")
 _NO_MAC = "00:00:00:00:00:00"
 _NO_NAME = frozenset({"", "*", "?"})
 _WILDCARDS = frozenset({"", "*", "any", "anywhere", "0.0.0.0/0", "::/0"})
-_INCOMPLETE = frozenset({"incomplete", "failed", "none", "proxy", "*"})
-_FSM_ERROR = re.compile(r"Error: (\w+)\. Rule Line: ")
+_INCOMPLETE = frozenset({"incomplete", "failed", "none", "proxy", "from_interface", "*"})
+_FSM_ERROR = re.compile(r'Error: "?(\w+)"?\. Rule Line: ')
 
 _EXPLANATIONS = {
     "unknown_line": "line {line} does not fit the template {template}",
     "truncated": "the output ends too early for the template {template}, after line {line}",
     "empty": "the output is empty, which the template {template} does not allow",
+    "no_records": "the output holds no {detail} that the template {template} could read",
     "rounded_counters": "line {line}: no exact count can be had from rounded counters or none (template {template})",
     "bad_value": "line {line}: {detail} (template {template})",
 }
@@ -139,15 +140,18 @@ def parse(kind: Kind, template: Path, text: str) -> list[Any]:
     ``routes`` are the interfaces of the default routes, in order; ``uptime`` is one number of seconds.
     """
     description = load_template(template)
-    missing = _KINDS[kind].needs - description.values
-    if missing:
-        raise TrafficError(f"{template} defines no Value {sorted(missing)[0]}, which templates for {kind} need")
+    lacking = _KINDS[kind].lacks(description.values)
+    if lacking:
+        raise TrafficError(f"{template} defines no Value {lacking.replace('|', ' or ')}, which a template for {kind} needs")
     lines = visible(text).removesuffix("\n").split("\n")
     rows = _rows(description, lines)
     try:
-        return _KINDS[kind].build(rows)
+        records = _KINDS[kind].build(rows)
     except _BadRow as bad:
         raise ParseError(bad.code, description.name, bad.line, lines[bad.line - 1], bad.detail) from None
+    if not records and not _KINDS[kind].may_be_empty:
+        raise ParseError("no_records", description.name, len(lines), "", kind)
+    return records
 
 
 # ---------------------------------------------------------------------------------------------------- templates
@@ -318,14 +322,15 @@ def _host(row: _Row) -> tuple[str | None, str | None]:
 def _is_complete(row: _Row) -> bool:
     if re.fullmatch("0x[0-9a-fA-F]{1,8}", row["FLAGS"]):
         return bool(int(row["FLAGS"], 16) & 0x2)
-    return row["STATE"].strip("<>()").lower() not in _INCOMPLETE
+    return _INCOMPLETE.isdisjoint(row["STATE"].strip("<>()").lower().split(","))
 
 
 def _leases(rows: Iterable[_Row]) -> list[Lease]:
+    """One for each address: the value IP may hold several, with or without a prefix length."""
     leases = []
     for row in rows:
         for address in row["IP"].split() or [""]:
-            ip, name = _host(_Row({**row.values, "IP": address}, row.line))
+            ip, name = _host(_Row({**row.values, "IP": address.partition("/")[0]}, row.line))
             leases.append(Lease(ip, _mac(row, row["MAC"]), name))
     return leases
 
@@ -367,7 +372,7 @@ def _prefix(row: _Row) -> int | None:
 
 
 def _uptime(rows: Sequence[_Row]) -> list[int]:
-    units = {"DAYS": 86400, "HOURS": 3600, "MINUTES": 60, "SECONDS": 1}
+    units = {"WEEKS": 604800, "DAYS": 86400, "HOURS": 3600, "MINUTES": 60, "SECONDS": 1}
     seconds = [sum(_number(row, row[unit] or "0") * size for unit, size in units.items()) for row in rows]
     if len(seconds) > 1:
         rows[1].refuse("a second uptime")
@@ -407,16 +412,20 @@ def _rule(row: _Row) -> Rule:
 
 @dataclass(frozen=True)
 class _KindOfRecord:
-    needs: frozenset[str]
+    needs: tuple[str, ...]  # Values that a template must define; "IP|HOST" stands for one of them
     build: Callable[[list[_Row]], list[Any]]
+    may_be_empty: bool = False
+
+    def lacks(self, values: frozenset[str]) -> str | None:
+        return next((need for need in self.needs if values.isdisjoint(need.split("|"))), None)
 
 
 _KINDS: Mapping[str, _KindOfRecord] = {
-    "neighbors": _KindOfRecord(frozenset({"MAC", "INTERFACE"}), _neighbors),
-    "names": _KindOfRecord(frozenset({"NAME"}), _leases),
-    "routes": _KindOfRecord(frozenset({"INTERFACE"}), _routes),
-    "interfaces": _KindOfRecord(frozenset({"INTERFACE", "RECEIVED", "SENT"}), _interfaces),
-    "addresses": _KindOfRecord(frozenset({"INTERFACE", "IP", "PREFIX"}), _addresses),
-    "uptime": _KindOfRecord(frozenset(), _uptime),
-    "chains": _KindOfRecord(frozenset({"CHAIN", "PACKETS", "BYTES"}), _chains),
+    "neighbors": _KindOfRecord(("IP|HOST", "MAC"), _neighbors, may_be_empty=True),
+    "names": _KindOfRecord(("IP|HOST", "NAME|HOST"), _leases, may_be_empty=True),
+    "routes": _KindOfRecord(("INTERFACE",), _routes, may_be_empty=True),
+    "interfaces": _KindOfRecord(("INTERFACE", "RECEIVED", "SENT"), _interfaces),
+    "addresses": _KindOfRecord(("INTERFACE", "IP"), _addresses),
+    "uptime": _KindOfRecord(("WEEKS|DAYS|HOURS|MINUTES|SECONDS",), _uptime),
+    "chains": _KindOfRecord(("CHAIN", "PACKETS", "BYTES"), _chains),
 }

@@ -1,0 +1,222 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of parsing share: fixtures, samples, and the records that are expected of them.
+
+A pair is a text and a JSON beside it, in the format of ../shared/samples/README.md. Those of tests/unit/fixtures hold
+nothing but one command's output; the samples can also hold prompts and echoed commands, of one or several commands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
+    Kind,
+    ParseError,
+    error_code,
+    parse,
+    visible,
+    without_noise,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATES = ROOT / "templates" / "textfsm"
+FIXTURES = ROOT / "tests" / "unit" / "fixtures"
+SAMPLES = Path(os.environ.get("HOMENET_SAMPLES") or ROOT.parent / "shared" / "samples")
+
+#: The templates of each kind, in the order in which a profile would try them.
+BY_KIND: Mapping[Kind, tuple[str, ...]] = {
+    "neighbors": ("arp_table", "arp", "arp_columns", "ip_neigh"),
+    "names": (
+        "lanhosts",
+        "lanhosts_active",
+        "dnsmasq_leases",
+        "dumpleases",
+        "odhcpd_leases",
+        "edgeos_leases",
+        "dhcpd_leases",
+        "arp",
+        "arp_columns",
+        "hosts",
+        "ethers",
+    ),
+    "routes": ("route", "ip_route"),
+    "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
+    "addresses": ("ip_addr", "ifconfig_addresses", "ifconfig_flags_addresses"),
+    "uptime": ("proc_uptime", "uptime", "sysinfo"),
+    "chains": ("iptables", "ip6tables"),
+}
+#: What the samples call a kind of records -> what parse() calls it.
+KINDS: Mapping[str, Kind] = {
+    "neighbors": "neighbors",
+    "names": "names",
+    "routes": "routes",
+    "interfaces": "interfaces",
+    "addresses": "addresses",
+    "uptime": "uptime",
+    "chain": "chains",
+}
+#: Read elsewhere (test_dialogue.py), or not yet.
+NOT_OURS = frozenset({"dialogue", "nft"})
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A text and what is expected of it."""
+
+    path: Path
+    text: str
+    expected: tuple[Mapping[str, Any], ...]
+
+    @property
+    def kinds(self) -> set[str]:
+        return {str(one["kind"]) for one in self.expected}
+
+
+def pairs(folder: Path) -> Iterator[Pair]:
+    for path in sorted(folder.rglob("*.json")):
+        expected = json.loads(path.read_text(encoding="utf-8"))
+        text = path.with_suffix(".txt").read_bytes().decode("utf-8")
+        yield Pair(path, text, tuple(expected if isinstance(expected, list) else [expected]))
+
+
+def template(name: str) -> Path:
+    return TEMPLATES / f"{name}.textfsm"
+
+
+def patterns(key: str) -> Any:
+    """The patterns of _common.yml under a key, compiled as _profile.py does."""
+    found = yaml.safe_load((ROOT / "templates" / "routers" / "_common.yml").read_text(encoding="utf-8"))[key]
+
+    def compiled(texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(text, re.IGNORECASE | re.MULTILINE) for text in texts)
+
+    return {code: compiled(texts) for code, texts in found.items()} if isinstance(found, dict) else compiled(found)
+
+
+ERRORS: Mapping[str, Sequence[re.Pattern[str]]] = patterns("errors")
+NOISE: Sequence[re.Pattern[str]] = patterns("noise")
+
+
+def quiet(text: str) -> str:
+    """What parse() is given: visible, without the log lines."""
+    return without_noise(visible(text), NOISE)[0]
+
+
+def read(kind: Kind, text: str) -> list[Any]:
+    """The records of a text, read by the first template of the kind that knows it. Raises the first ParseError."""
+    refusals: list[ParseError] = []
+    for name in BY_KIND[kind]:
+        try:
+            return parse(kind, template(name), quiet(text))
+        except ParseError as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
+
+
+def code_of(text: str) -> str | None:
+    return error_code(quiet(text), ERRORS)
+
+
+# What our records are in the samples' JSON
+
+
+def _neighbor(one: Any) -> dict[str, Any]:
+    return {"ip": one.ip, "mac": one.mac, "interface": one.interface, "complete": one.complete}
+
+
+def _lease(one: Any) -> dict[str, Any]:
+    return {"ip": one.ip, "mac": one.mac, "name": one.name}
+
+
+def _counters(one: Any) -> dict[str, Any]:
+    return {"interface": one.interface, "received_bytes": one.received_bytes, "sent_bytes": one.sent_bytes}
+
+
+def _address(one: Any) -> dict[str, Any]:
+    return {"interface": one.interface, "ip": one.ip, "prefix": one.prefix}
+
+
+def _rule(one: Any) -> dict[str, Any]:
+    ways = {"in": one.in_interface, "out": one.out_interface}
+    places = {"source": one.source, "destination": one.destination}
+    return {"packets": one.packets, "bytes": one.bytes, "target": one.target, **ways, **places}
+
+
+_ONE: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
+    "neighbors": _neighbor,
+    "names": _lease,
+    "routes": lambda one: {"interface": one},
+    "interfaces": _counters,
+    "addresses": _address,
+}
+
+
+def objects(kind: str, records: Sequence[Any]) -> list[dict[str, Any]]:
+    """One answer's records, as the objects that a sample expects: one, but one for each chain."""
+    if kind == "chain":
+        chains: Sequence[Chain] = records
+        return [{"kind": kind, "chain": one.name, "records": [_rule(rule) for rule in one.rules]} for one in chains]
+    if kind == "uptime":
+        return [{"kind": kind, "seconds": records[0]}]
+    return [{"kind": kind, "records": [_ONE[kind](one) for one in records]}]
+
+
+def wanted(expected: Mapping[str, Any]) -> dict[str, Any]:
+    """An expectation of the samples, with names as we show them."""
+    found = dict(expected)
+    if found["kind"] == "names":
+        found["records"] = [{**one, "name": one["name"] and shown(one["name"])} for one in found["records"]]
+    return found
+
+
+def shown(name: str) -> str:
+    return visible(name).replace("\t", "\\t")
+
+
+# A sample's text -> the answers in it
+
+_PROMPT = re.compile(r"^( ?(?:[^\s@]+@[^\s:]+(?=:)|[\w.-]+(?:\([\w-]+\))?(?=[>#$])|~ |)):?[^\s>#$]*([>#$])(?: .*|)$")
+
+
+def answers(name: str, text: str) -> list[str]:
+    """The answers in a sample, one for each command. ``name`` is the file's: what__variant_with_words."""
+    what, _, variant = name.partition("__")
+    words = variant.split("_")
+    if "prompted" in words:
+        return _between(text, _prompt_of(text).match)
+    if "echo" in words:
+        commands = set(what.split("_"))
+        return _between(text, lambda line: bool(line.split()) and line.split()[0] in commands)
+    return [text]
+
+
+def _prompt_of(text: str) -> re.Pattern[str]:
+    """What starts the lines of this text that show a prompt, learned from the first one."""
+    for line in visible(text).split("\n"):
+        found = _PROMPT.match(line)
+        if found and not any(pattern.fullmatch(line) for pattern in NOISE):
+            start = found[1].strip()
+            inside = r"[^\s>#$]*" if "@" in start else ""
+            return re.compile(rf" ?{re.escape(start)}{inside} ?{re.escape(found[2])}(?:\s|$)")
+    raise AssertionError("no prompt in a text that should have one")
+
+
+def _between(text: str, is_command: Callable[[str], Any]) -> list[str]:
+    found: list[list[str]] = [[]]
+    for line in text.split("\n"):
+        if is_command(line) and not any(pattern.fullmatch(line.rstrip("\r")) for pattern in NOISE):
+            found.append([])
+        else:
+            found[-1].append(line)
+    return ["\n".join(lines) for lines in found[1:] if "".join(lines).strip()]
