@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .dialect import UsageError
 
@@ -42,6 +43,7 @@ def _octets(text: str, *, complete: bool) -> int | None:
     return value << 8 * (4 - len(parts))
 
 
+@lru_cache(65536)
 def read_address(text: str) -> int:
     value = _octets(text, complete=True)
     if value is None:
@@ -95,10 +97,12 @@ def _read_network(text: str) -> Network:
     return Network(read_address(name) & mask, mask) if mask else ANYWHERE
 
 
+@lru_cache(65536)
 def dotted(address: int) -> str:
     return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
 
 
+@lru_cache(1024)
 def _mask_suffix(mask: int) -> str:
     bits = bin(mask).count("1")
     if mask != ALL_ONES << (32 - bits) & ALL_ONES:

@@ -124,8 +124,8 @@ class Parser:
                 self._open_match(protocol)
                 self._getopt.index -= 1
                 return False
-            word = self._getopt.previous
-            if word.startswith("--") and word[2:] not in MATCH_OPTIONS[protocol]:
+            word, options = self._getopt.previous, MATCH_OPTIONS[protocol]
+            if word.startswith("--") and word[2:] not in options and any(name.startswith(word[2:]) for name in options):
                 # The real one loads the match a second time now, and a shortened option has become ambiguous.
                 kind = UNKNOWN
         what = "requires an argument" if kind == MISSING else ""

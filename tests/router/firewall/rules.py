@@ -143,7 +143,8 @@ class Table:
         for rule in self.chains[name].rules:
             if rule.spec.jump in self.chains:
                 yield rule.spec.jump
-            if rule.spec.unconditional and (rule.spec.jump in STANDARD or rule.spec.goto):
+            # The kernel takes a goto for a jump here, and looks behind it.
+            if rule.spec.unconditional and rule.spec.jump in STANDARD:
                 return
 
     def walk(self, packet: Packet, hook: str) -> str:
