@@ -1,0 +1,177 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What users run: the playbooks, for one router and for many, and what is left when one of them fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from control import Control, Place
+from router.serving import serve
+from router.spec import HOSTILE_NAMES, RouterSpec, fleet, hostile_hosts
+
+PLAYBOOKS = ["hosts", "setup_traffic", "report", "flush_traffic", "remove_traffic"]
+
+
+def report_of(control: Control, router: str = "home") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((control.folder / f"reports/{router}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_hosts(control: Control) -> None:
+    with serve() as routers:
+        run = control.playbook(routers[0], "hosts")
+    assert run.status == 0
+    assert "home: 15 devices on the network now" in run.out
+    assert "ali-laptop      192.168.1.2 " in run.out
+    assert run.recap() == {"ok": 2, "changed": 0, "unreachable": 0, "failed": 0, "skipped": 0, "rescued": 0, "ignored": 0}
+
+
+def test_from_set_up_to_removal(control: Control) -> None:
+    with serve() as routers:
+        router = routers[0]
+        untouched = router.foreign_firewall()
+        preview = control.playbook(router, "setup_traffic", "--check", "--diff")
+        assert "home: would run 35 commands" in preview.out
+        assert "+iptables -A TRAFFIC -i ppp0 -d 192.168.1.2 -j RETURN" in preview.out
+        assert router.foreign_firewall(chain="") == untouched
+        assert "counting 15 hosts on ppp0, after 35 commands." in control.playbook(router, "setup_traffic").out
+        again = control.playbook(router, "setup_traffic")
+        assert "counting 15 hosts on ppp0, as before" in again.out
+        assert again.recap()["changed"] == 0
+
+        router.use_link("192.168.1.4", 5_000_000_000, 70_000_000)
+        router.use_link("192.168.1.2", 1_000_000_000, 30_000_000)
+        shown = control.playbook(router, "report")
+        assert shown.status == 0
+        lines = [line.split() for line in shown.out.splitlines()]
+        assert ["living-room-tv", "192.168.1.4", router.hosts["192.168.1.4"].mac, "5.00", "GB", "83.3", "%", "70.0", "MB", "70.0", "%"] in lines
+        assert "13 hosts without traffic." in shown.out
+        found = report_of(control)
+        assert [(host["ip"], host["download_bytes"]) for host in found["hosts"][:3]] == [
+            ("192.168.1.4", 5_000_000_000),
+            ("192.168.1.2", 1_000_000_000),
+            ("192.168.1.3", 0),
+        ]
+        assert found["hosts"][0]["download_percent"] == 83.33
+        written = {path.name for path in (control.folder / "reports").iterdir()}
+        assert written >= {"home.csv", "home.html", "home.json", "home.md", "index.html"}
+
+        flushed = control.playbook(router, "flush_traffic")
+        assert "Until then it had counted 6.00 GB down and 100 MB up" in flushed.out
+        removed = control.playbook(router, "remove_traffic")
+        assert "chain and jump are gone" in removed.out
+        assert "nothing to remove" in control.playbook(router, "remove_traffic").out
+        assert router.foreign_firewall(chain="") == untouched
+
+        old = report_of(control)
+        without = control.playbook(router, "report")
+        assert without.status == 2
+        assert without.recap()["failed"] == 1
+        assert "Run setup_traffic first" in without.out
+        assert report_of(control) == old, "the old files stay"
+
+
+def test_a_failed_router_does_not_spoil_the_others(control: Control) -> None:
+    with serve(*fleet(5, hosts=3)) as routers:
+        names = [router.spec.name for router in routers]
+        run = control.playbook(routers, "setup_traffic")
+        assert run.status == 0, run.out
+        for router in routers:
+            router.use_link("192.168.1.2", 1000, 10)
+        assert control.playbook(routers, "report").status == 0
+        routers[1].set_faults(no_iptables=True)
+        routers[3].set_faults(silent_at="connect")
+        routers[2].use_link("192.168.1.3", 77, 7)
+        run = control.playbook(routers, "report", ansible_timeout=2)
+    assert run.status in (2, 4, 6)
+    assert run.recap(names[1])["failed"] == 1
+    assert run.recap(names[3])["unreachable"] == 1
+    assert [run.recap(names[number])["failed"] for number in (0, 2, 4)] == [0, 0, 0]
+    assert "Traceback" not in run.out
+    for number in (0, 2, 4):
+        assert report_of(control, names[number])["totals"]["download_bytes"] == (1077 if number == 2 else 1000)
+    index = (control.folder / "reports/index.html").read_text(encoding="utf-8")
+    assert "no command `iptables`" in index.replace("&#39;", "'").replace("&#96;", "`")
+    assert "said nothing for 2 s" in index
+    assert all(name in index for name in names)
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_every_playbook_names_every_failed_router(control: Control, playbook: str) -> None:
+    with serve(*fleet(2, hosts=2)) as routers:
+        control.playbook(routers, "setup_traffic")
+        routers[0].set_faults(greeting="busy")
+        run = control.playbook(routers, playbook)
+        assert run.status == 2
+        assert "! router0001: " in run.out
+        assert "another administrator is logged in" in run.out
+        assert (run.recap("router0001")["failed"], run.recap("router0002")["failed"]) == (1, 0)
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_the_only_router_is_unreachable(control: Control, playbook: str) -> None:
+    run = control.playbook(Place("127.0.0.1", 1), playbook)
+    assert run.status == 4, run.out
+    assert run.recap()["unreachable"] == 1
+    assert "the connection was refused" in run.out
+    assert "Traceback" not in run.out
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_no_group_of_routers(control: Control, playbook: str) -> None:
+    path = control.folder / "empty.ini"
+    path.write_text("[others]\nlocalhost ansible_connection=local\n", encoding="utf-8")
+    root = Path(__file__).resolve().parents[2]
+    run = control.run("ansible-playbook", "-i", str(path), str(root / "playbooks" / f"{playbook}.yml"))
+    assert run.status != 0
+    assert "ansible_connection: homenet.traffic.telnet" in run.out, "an example that can be copied"
+    assert "Traceback" not in run.out
+
+
+def test_by_name_and_with_another_group(control: Control) -> None:
+    with serve() as routers:
+        inventory = control.inventory(routers[0], {})
+        run = control.run("ansible-playbook", "-i", str(inventory), "homenet.traffic.hosts", "-e", "traffic_routers=home")
+    assert run.status == 0, run.out
+    assert "15 devices" in run.out
+
+
+def test_variables_of_the_user(control: Control) -> None:
+    with serve() as routers:
+        variables: dict[str, Any] = {
+            "traffic_chain": "Who", "traffic_table": "mangle", "traffic_hosts": ["192.168.1.3"], "traffic_wan_interfaces": ["ppp0"],
+            "traffic_report_dir": "elsewhere", "traffic_report_formats": ["json"], "traffic_profile": "broadcom",
+        }  # fmt: skip
+        assert control.playbook(routers[0], "setup_traffic", **variables).status == 0
+        assert routers[0].listing("Who", "mangle").count("192.168.1.3") == 2
+        routers[0].use_link("192.168.1.3", 5, 6)
+        assert control.playbook(routers[0], "report", **variables).status == 0
+        assert (control.folder / "elsewhere/home.json").exists()
+        assert not (control.folder / "elsewhere/home.md").exists()
+        assert control.playbook(routers[0], "setup_traffic", **variables, traffic_prune=True).recap()["changed"] == 0
+
+
+def test_hostile_names_in_every_report(control: Control) -> None:
+    names = {kind: name for kind, name in HOSTILE_NAMES.items() if kind != "prompt_on_a_line"}
+    with serve(RouterSpec(hosts=hostile_hosts(names))) as routers:
+        control.playbook(routers[0], "setup_traffic")
+        for host in routers[0].hosts:
+            routers[0].use_link(host, 1000, 1000)
+        run = control.playbook(routers[0], "report")
+    assert run.status == 0, run.out
+    assert "\x1b" not in run.out
+    assert "{{ 7*7 }}" in run.out
+    assert max(map(len, run.out.splitlines())) < 130
+    files = {path.suffix: path.read_text(encoding="utf-8") for path in (control.folder / "reports").glob("home.*")}
+    assert "<script" not in files[".html"]
+    assert "&lt;script&gt;" in files[".html"]
+    assert "\n=cmd()" not in files[".csv"] and ",=cmd()" not in files[".csv"]
+    assert {host["name"] for host in json.loads(files[".json"])["hosts"]} >= {"{{ 7*7 }}", "$(reboot)", "<script>alert(1)</script>"}
+    for text in files.values():
+        assert not {"\x1b", "\x0b", "\u2028"} & set(text)
+        assert "49" not in [cell.strip() for cell in text.replace("|", ",").split(",")], "a template was run"
