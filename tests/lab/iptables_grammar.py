@@ -88,4 +88,4 @@ def command(rng: random.Random) -> list[str]:
 def commands(seed: int, count: int) -> list[list[str]]:
     rng = random.Random(seed)
     start = ["-N TRAFFIC", "-N parental", "-N A", "-A parental -j RETURN", "-A FORWARD -j parental", "-I FORWARD -j TRAFFIC"]
-    return [line.split() for line in start] + [command(rng) for _ in range(count)]
+    return [line.split() for line in start] + [command(rng) for number in range(count)]

@@ -36,7 +36,7 @@ def relay(namespace: str, target: tuple[str, int]) -> Iterator[tuple[str, int]]:
 def _accept(listener: socket.socket, namespace: str, target: tuple[str, int], opened: list[socket.socket]) -> None:
     while True:
         try:
-            near, _ = listener.accept()
+            near = listener.accept()[0]
         except OSError:
             return
         try:

@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> None:
-    program, *_ = sys.argv[1:]
+    program = sys.argv[1]
     answers = []
     for words in json.load(sys.stdin):
         # argv[0] is plain "iptables", because a complaint may quote it.

@@ -92,7 +92,7 @@ def stream(client: End, server: End, *, download: int = 0, upload: int = 0, port
     listener = listen(server.namespace, (server.ip, port))
     try:
         near = connect(client.namespace, (server.ip, port))
-        far, _ = listener.accept()
+        far = listener.accept()[0]
         far.settimeout(SECONDS)
         with near, far:
             sender = threading.Thread(target=_send, args=(near, upload))
@@ -135,7 +135,7 @@ def datagrams(client: End, server: End, *, download: list[int], upload: list[int
         back = ("", 0)
         for size in sizes:
             near.sendto(bytes(size), (server.ip, port))
-            _, back = far.recvfrom(2048)
+            back = far.recvfrom(2048)[1]
         for size in download:
             far.sendto(bytes(size), back)
             near.recvfrom(2048)

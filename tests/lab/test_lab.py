@@ -67,7 +67,7 @@ def test_a_tcp_flow_is_counted_as_the_independent_table_counts_it(network: Lab) 
             client.run(line)
         network.stream(host, download=2_000_000, upload=10_000)
         time.sleep(0.2)  # the last acknowledgements
-        down, up, *_ = rows(client.run("iptables -nvxL TRAFFIC"))
+        down, up = rows(client.run("iptables -nvxL TRAFFIC"))[:2]
     truth = network.truth()[host.ip]
     assert down == (truth.download_packets, truth.download_bytes)
     assert up == (truth.upload_packets, truth.upload_bytes)
@@ -85,7 +85,7 @@ def test_the_cli_shows_the_real_system(network: Lab) -> None:
         assert leases.splitlines()[2].endswith(" a  b")
         assert "default         100.64.7.1      0.0.0.0         UG    0      0        0 ppp0" in client.run("route show")
         before = client.run("ifconfig ppp0")
-        down, _ = network.datagrams(network.hosts[0], download=[500], upload=[1])
+        down = network.datagrams(network.hosts[0], download=[500], upload=[1])[0]
         after = client.run("ifconfig ppp0")
         received = [int(text.split("RX bytes:")[1].split()[0]) for text in (before, after)]
         # An Ethernet frame has a header of 14 bytes; address resolution may add a few frames of 42.

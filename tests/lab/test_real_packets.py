@@ -105,8 +105,8 @@ def test_every_counter_agrees(network: Lab, seed: int) -> None:
     # Ports that no other test of this module used: the kernel remembers conversations.
     talks = [Talk(network, firewall, rng.choice(network.hosts), 20000 + seed * 100 + number) for number in range(10)]
     try:
-        for _ in range(PACKETS):
-            rng.choice(talks).say(rng.choice(["up", "down"]), rng.randrange(1400))
+        for size in rng.choices(range(1400), k=PACKETS):
+            rng.choice(talks).say(rng.choice(["up", "down"]), size)
         time.sleep(0.05)
         for words in (["-nvxL"], ["-t", "mangle", "-nvxL", "FORWARD"], ["-t", "mangle", "-nvxL"]):
             ours, theirs = chains(emulate(firewall, words, LEGACY_1_8_9).text), chains(network.iptables(*words))

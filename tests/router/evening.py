@@ -29,7 +29,7 @@ def plausible_evening(router: Router, seed: int = 1, scale: float = 1.0) -> dict
     for host in router.hosts.values():
         if not host.complete or rng.random() < QUIET:
             continue
-        _, low, high, share = rng.choices(HABITS, [habit[0] for habit in HABITS])[0]
+        low, high, share = rng.choices(HABITS, [habit[0] for habit in HABITS])[0][1:]
         download = int(rng.uniform(low, high) * MB * scale) + rng.randrange(1000)
         upload = int(download * share * rng.uniform(0.5, 1.5)) + rng.randrange(1000)
         router.use_link(host.ip, download, upload)

@@ -74,7 +74,7 @@ class RealSystem:
         return [self._interface(line) for line in _read("/proc/net/dev").splitlines()[2:]]
 
     def _interface(self, line: str) -> Interface:
-        name, _, rest = line.partition(":")
+        name, rest = line.split(":", 1)
         name, numbers = name.strip(), [int(word) for word in rest.split()]
         loopback = name == "lo"
         addresses = json.loads(_run("ip", "-j", "-4", "address", "show", "dev", name) or "[]")

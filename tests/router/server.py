@@ -94,7 +94,7 @@ class RouterProtocol(asyncio.Protocol):
         if self._session.closed and not self._queue and not self._waiting and self._transport is not None:
             self._transport.close()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._session.hang_up()
 
 

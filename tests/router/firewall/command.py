@@ -364,4 +364,3 @@ class Parser:
         for letter in ORDER:
             if letter in request.options and all(letter in REFUSED[command] for command in commands):
                 raise UsageError(f"Illegal option `-{letter}' with this command{self._newline}")
-

@@ -73,7 +73,7 @@ class Extension:
         return _icmp(self.given) if self.name == "icmp" else _limit(self.given)
 
     def build_target(self) -> Target | None:
-        values = {option: value for option, value, _ in self.given}
+        values = {option: value for option, value, inverted in self.given}
         if self.name == "LOG":
             return log_target(_log_level(values.get("log-level", "4")), values.get("log-prefix", "")[:29])
         if self.name == "REJECT":
@@ -112,12 +112,12 @@ def _ports(name: str, given: Given) -> Match:
 
 
 def _icmp(given: Given) -> Match:
-    _, value, inverted = given[-1] if given else ("", "any", False)
+    value, inverted = given[-1][1:] if given else ("any", False)
     return read_icmp(value, inverted)
 
 
 def _limit(given: Given) -> Match:
-    values = {option: value for option, value, _ in given}
+    values = {option: value for option, value, inverted in given}
     burst = read_number(values.get("limit-burst", "5"), 0, 10000)
     if burst is None:
         raise UsageError(f'limit: Bad value for "--limit-burst" option: "{values["limit-burst"]}"')

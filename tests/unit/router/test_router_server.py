@@ -77,8 +77,8 @@ def test_telnet_bytes_split_anywhere() -> None:
     for place in range(len(data) + 1):
         server = TelnetServer()
         parts = [server.receive(data[:place]), server.receive(data[place:])]
-        assert b"".join(typed for typed, _ in parts) == b"a\xffbcde"
-        assert b"".join(reply for _, reply in parts) == b"\xff\xfc\x06"
+        assert b"".join(typed for typed, reply in parts) == b"a\xffbcde"
+        assert b"".join(reply for typed, reply in parts) == b"\xff\xfc\x06"
 
 
 def test_bytes_that_telnet_escapes() -> None:
@@ -167,7 +167,7 @@ def test_a_fleet_has_routers_of_its_own_in_one_process() -> None:
 
 
 def test_the_same_seed_makes_the_same_fleet() -> None:
-    first, second = ([spec.all_hosts() for spec in fleet(3, seed=9)] for _ in range(2))
+    first, second = ([spec.all_hosts() for spec in fleet(3, seed=9)] for attempt in range(2))
     assert first == second
     assert first != [spec.all_hosts() for spec in fleet(3, seed=10)]
 
@@ -241,7 +241,7 @@ def test_the_playground(tmp_path: Path) -> None:
         assert wrong.returncode == 1
         assert "no router None" in wrong.stderr
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=10)
+        output = process.communicate(timeout=10)[0]
     finally:
         process.kill()
     assert process.returncode == 0
@@ -257,7 +257,7 @@ def test_the_playground_ends_by_itself_and_explains_a_taken_port() -> None:
     assert process.returncode == 0
     with serve(RouterSpec()) as routers:
         process = playground("--port", str(routers[0].port))
-        output, _ = process.communicate(timeout=20)
+        output = process.communicate(timeout=20)[0]
     assert process.returncode == 1
     assert output.startswith("python tests/router: ")
     assert str(routers[0].port) in output

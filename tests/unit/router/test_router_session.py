@@ -403,7 +403,7 @@ def test_a_held_lock() -> None:
     clock = Clock()
     router = make(clock)
     router.set_faults(lock_commands=2, lock_text="unavailable")
-    assert [ask(router, "iptables -N T") for _ in range(3)] == ["iptables: Resource temporarily unavailable.\n"] * 2 + [""]
+    assert [ask(router, "iptables -N T") for attempt in range(3)] == ["iptables: Resource temporarily unavailable.\n"] * 2 + [""]
     router.set_faults(lock_seconds=10, lock_text="hint")
     assert ask(router, "iptables -L T").startswith("Another app is currently holding the xtables lock.")
     clock.now += 11
