@@ -11,10 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._play import is_unreachable, registered, require_one, why_not
+from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
+    is_unreachable,
+    registered,
+    require_one,
+    require_run_once,
+    why_not,
+)
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._render import FORMATS
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, Report, plain_text, report_of, router_order
@@ -32,26 +39,28 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):
     """Reports on all routers of the play."""
 
-    BYPASS_HOST_LOOP = True  # once for all routers, with run_once or without
     _supports_async = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Write the reports and show them. Errors are returned, not raised."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        given = arguments["readings"]
-        readings = registered(variables, arguments["result"]) if given is None else given
+        own: object = None
         try:
-            if given is None:
+            _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+            readings = arguments["readings"]
+            if readings is None:
+                readings = registered(variables, arguments["result"])
+                require_run_once(self._task.run_once, readings)
+                own = readings.get(variables["inventory_hostname"])
                 require_one(readings, arguments["result"])
             written = self._report(arguments, readings, variables)
-        except TrafficError as error:
+        except (AnsibleError, TrafficError) as error:
             result.update(failed=True, msg=str(error))
         else:
             result.update(_summary(written, bool(self._task.check_mode)))
-        if given is None:
-            _keep_unreachable(result, readings.get(variables["inventory_hostname"]))
+        if is_unreachable(own):
+            _be_unreachable(result, own)
         return result
 
     def _report(self, arguments: dict[str, Any], readings: Mapping[str, object], variables: dict[str, Any]) -> Written:
@@ -81,24 +90,23 @@ class ActionModule(ActionBase):
 def _summary(written: Written, check_mode: bool) -> dict[str, Any]:
     result: dict[str, Any] = {
         "changed": bool(written.files),
-        "failed": bool(written.refused),
-        "files": [os.path.abspath(path) for path in written.files],
-        "routers": [report.router for report in written.reports],
         "failed_routers": [
             {"router": one.router, "msg": one.message, "unreachable": one.unreachable} for one in written.failures.values()
         ],
-        "msg": f"{count_of(len(written.reports), 'report')}{' in check mode' if check_mode else ''}, "
-        f"{count_of(len(written.failures), 'router')} without one.",
     }
     if written.refused:
-        result["msg"] = " ".join(written.failures[router].message for router in written.refused)
+        result.update(failed=True, msg=" ".join(written.failures[router].message for router in written.refused))
+    else:
+        result["files"] = [os.path.abspath(path) for path in written.files]
+        result["routers"] = [report.router for report in written.reports]
+        made = f"{count_of(len(written.reports), 'report')}{' in check mode' if check_mode else ''}"
+        result["msg"] = f"{made}, {count_of(len(written.failures), 'router')} without one."
     if written.warnings:
         result["warnings"] = written.warnings
     return result
 
 
-def _keep_unreachable(result: dict[str, Any], own: object) -> None:
-    """Where a play ignores that its only router is unreachable, so that this task runs at all, say it now after all."""
-    if is_unreachable(own):
-        notes = [why_not(own, "")] + ([result["msg"]] if result.pop("failed", False) else [])
-        result.update(unreachable=True, msg=" ".join(note for note in notes if note))
+def _be_unreachable(result: dict[str, Any], own: object) -> None:
+    """A play that ignores that its only router is unreachable, so that this task runs at all, must not end well."""
+    errors = [why_not(own, ""), result["msg"] if result.pop("failed", False) else None]
+    result.update(unreachable=True, msg=" ".join(error for error in errors if error))

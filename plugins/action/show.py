@@ -12,7 +12,13 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_text import chain_text
-from ansible_collections.homenet.traffic.plugins.plugin_utils._play import is_unreachable, registered, require_one, why_not
+from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
+    is_unreachable,
+    registered,
+    require_one,
+    require_run_once,
+    why_not,
+)
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, plain_text, router_order
 from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import failures_list, hosts_table
@@ -26,7 +32,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):
     """Results of all routers of the play, in the terminal."""
 
-    BYPASS_HOST_LOOP = True  # once for all routers, with run_once or without
     _supports_async = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -36,6 +41,7 @@ class ActionModule(ActionBase):
         _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         results = registered(variables, arguments["result"])
         try:
+            require_run_once(self._task.run_once, results)
             require_one(results, arguments["result"])
             Display().display(self._text(arguments, results))
         except TrafficError as error:

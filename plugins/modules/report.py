@@ -12,7 +12,7 @@ author: homenet.traffic contributors (@homenet-traffic)
 description:
   - Shows a table for every router of the play, the heaviest host first, and writes the reports as files.
   - It takes what M(homenet.traffic.counters_info) registered in the same play, and logs in nowhere itself.
-  - It runs once for all routers of the play. Those that failed or were unreachable are named with their error, in the terminal
+  - It is run once for all routers of the play, with C(run_once). Those that failed or were unreachable are named with their error, in the terminal
     and on the page over all routers, and keep the files of their last good report.
   - For each router it writes C(NAME.html), C(NAME.md), C(NAME.json) and C(NAME.csv), C(NAME) being its name in the inventory.
     Characters that are not safe in a file name are percent-encoded; no router can be named C(index).
@@ -54,9 +54,6 @@ attributes:
   async:
     description: Supports being used with the C(async) keyword.
     support: none
-  bypass_host_loop:
-    description: Forces a global task that does not execute per host. It runs once, with O(ignore:run_once) or without.
-    support: full
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
@@ -102,7 +99,7 @@ EXAMPLES = r"""
 RETURN = r"""
 files:
   description: The files that were written, or would be in check mode.
-  returned: always
+  returned: success
   type: list
   elements: str
   sample:
@@ -112,7 +109,7 @@ files:
     - /home/ali/reports/index.html
 routers:
   description: The routers with a new report.
-  returned: always
+  returned: success
   type: list
   elements: str
   sample: [home]

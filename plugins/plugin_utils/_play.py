@@ -46,3 +46,9 @@ def require_one(results: Mapping[str, object], variable: str) -> None:
             f"No router of this play has the variable {variable}. Read the counters in an earlier task of the same play, with "
             f"'register: {variable}'."
         )
+
+
+def require_run_once(run_once: object, results: Mapping[str, object]) -> None:
+    """An error when an action for all routers would run for each of them."""
+    if len(results) > 1 and not run_once:
+        raise TrafficError("This task is for all routers of the play together: add 'run_once: true' to it.")
