@@ -28,6 +28,7 @@ TOKEN = "{token}"
 
 Patterns = tuple[re.Pattern[str], ...]
 
+# A safe loader, in C where there is one.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FLAGS = re.IGNORECASE | re.MULTILINE
 
@@ -114,7 +115,7 @@ def _common_keys() -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        keys = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 a safe loader, in C where there is one
+        keys = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise ProfileError(f"Profile {path}: it cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

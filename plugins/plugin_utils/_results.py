@@ -12,13 +12,13 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Direction,
     Observed,
     Settings,
+    hosts_of,
     marker,
     plain_jumps,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import (
     Counter,
     host_counters,
-    hosts_of,
     problems,
     unattributed,
 )
@@ -65,7 +65,7 @@ def wan_result(interfaces: Sequence[str], counters: Sequence[InterfaceCounters |
             "received_bytes": None if found is None else found.received_bytes,
             "sent_bytes": None if found is None else found.sent_bytes,
         }
-        for interface, found in zip(interfaces, counters)
+        for interface, found in zip(interfaces, counters, strict=True)
     ]
 
 

@@ -24,7 +24,14 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     command,
     list_command,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import ParseError, error_code, parse, visible, without_noise
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
+    Kind,
+    ParseError,
+    error_code,
+    parse,
+    visible,
+    without_noise,
+)
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Read
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     Address,
@@ -202,7 +209,7 @@ class Router:
 
     # Reading
 
-    def _read_or_warn(self, kind: str) -> list[Any]:
+    def _read_or_warn(self, kind: Kind) -> list[Any]:
         """Something that is good to know but that counting does not hang on."""
         try:
             return self._read(kind)
@@ -211,7 +218,7 @@ class Router:
                 self._unread.append(str(error))
             return []
 
-    def _read(self, kind: str, required: bool = False) -> list[Any]:
+    def _read(self, kind: Kind, required: bool = False) -> list[Any]:
         """Ask in every way that the profile knows, until one works."""
         unread: UnreadableError | None = None
         for way in self._profile.read.get(kind, ()):
@@ -233,10 +240,10 @@ class Router:
             )
         return []
 
-    def _parsed(self, kind: str, way: Read, text: str) -> list[Any]:
+    def _parsed(self, kind: Kind, way: Read, text: str) -> list[Any]:
         quiet, noise = without_noise(text, self._profile.noise)
         try:
-            records = parse(kind, way.template, quiet)
+            records: list[Any] = list(parse(kind, way.template, quiet))
         except ParseError as error:
             raise UnreadableError(
                 f"{self.where}: the answer to `{way.command}` was not understood, so nothing was taken from it: {error}. If the "
@@ -245,7 +252,7 @@ class Router:
         self._noise += noise
         return records
 
-    def _asked(self, kind: str) -> str:
+    def _asked(self, kind: Kind) -> str:
         return ", ".join(f"`{way.command}`" for way in self._profile.read.get(kind, ())) or "nothing: the profile has no way"
 
     def _ask(self, line: str) -> str:
@@ -297,7 +304,7 @@ class Names:
 
     def __init__(self, leases: Sequence[Lease]) -> None:
         self._both = {(lease.ip, lease.mac): lease.name for lease in leases}
-        self._mac = {lease.mac: lease.name for lease in leases if lease.mac}
+        self._mac: dict[str | None, str | None] = {lease.mac: lease.name for lease in leases if lease.mac}
         self._ip = {lease.ip: lease for lease in leases}
 
     def of(self, ip: str, mac: str | None) -> str | None:

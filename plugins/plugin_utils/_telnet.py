@@ -71,6 +71,8 @@ class TelnetStream:
 class _Telnet(Telnet):  # type: ignore[misc]
     """telnetlib's client, with what a router needs."""
 
+    rawq: bytes
+    irawq: int
     _answered: frozenset[tuple[bytes, bytes]] = frozenset()
 
     def read_within(self, timeout: float) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from control import Control, Run
+
 from router.router import Router
 from router.serving import serve
 from router.spec import HOSTILE_NAMES, RouterSpec, hostile_hosts

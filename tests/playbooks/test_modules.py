@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from control import Control
+
 from router.serving import serve
 from router.spec import RouterSpec
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
@@ -39,12 +41,12 @@ FOREIGN = Rule(9, 900, "ACCEPT", None, None, None, None, None, "ctstate RELATED,
 
 def rule(words: str, packets: int = 0, size: int = 0) -> Rule:
     """A rule from the words of a command: ``-i ppp0 -d 10.0.0.2 -j RETURN``."""
-    given = dict(zip(words.split()[::2], words.split()[1::2]))
+    given = dict(zip(words.split()[::2], words.split()[1::2], strict=True))
     fields = [given.get(option) for option in ("-j", "-p", "-i", "-o", "-s", "-d")]
     return Rule(packets, size, *fields, extra=given.get("-m", ""))
 
 
-def observed(chain: list[str] | None, forward: list[str] = [], references: int | None = None) -> Observed:
+def observed(chain: list[str] | None, forward: Sequence[str] = (), references: int | None = None) -> Observed:
     """A chain (None: there is none) and FORWARD, whose last rule is always somebody else's."""
     rules = None if chain is None else tuple(rule(words) for words in chain)
     jumps = sum("-j TRAFFIC" in words for words in forward) if references is None else references

@@ -17,9 +17,6 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from router.firewall import Packet
-from router.router import Router
-from router.spec import RouterSpec
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
@@ -36,6 +33,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code, parse
+from router.firewall import Packet
+from router.router import Router
+from router.spec import RouterSpec
 
 SETTINGS = Settings()
 MARKER = Marker("127.81.4.9", "127.200.7.33")

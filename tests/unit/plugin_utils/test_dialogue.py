@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
@@ -141,9 +141,6 @@ def talk(
         assert wire.closed
 
 
-pieces = st.lists(st.integers(1, 40), min_size=1, max_size=50).map(lambda sizes: Iterated(sizes))
-
-
 class Iterated:
     """The same sizes over and over, shown by hypothesis as what they are."""
 
@@ -157,6 +154,8 @@ class Iterated:
     def __repr__(self) -> str:
         return repr(self.sizes)
 
+
+pieces = st.lists(st.integers(1, 40), min_size=1, max_size=50).map(Iterated)
 
 ODD = [
     pytest.param({}, id="usual"),
@@ -265,7 +264,7 @@ def test_refusals(banner: str, cause: str, sizes: Iterator[int]) -> None:
     device = Device(banner=banner, asks=[""])
     error = failure(device, sizes=sizes)
     assert cause in str(error)
-    assert f'"{banner.strip().splitlines()[0 if "another" not in cause else 0]}' in str(error) or "Please login after" in str(error)
+    assert f'"{banner.splitlines()[0][:30]}' in str(error)
     assert not error.unreachable
     assert device.lines == []
 

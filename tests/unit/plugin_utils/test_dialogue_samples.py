@@ -71,7 +71,7 @@ def error_in(pending: str, profile: _profile.Profile) -> str | None:
     return error_code(pending.splitlines()[-1] if pending.strip() else "", profile.errors)
 
 
-@pytest.mark.parametrize(("path", "events"), sessions())
+@pytest.mark.parametrize(("path", "events"), list(sessions()))
 def test_session(path: Path, events: list[dict[str, str]]) -> None:
     text = path.read_bytes().decode("utf-8", "replace")
     expected = [event["what"] for event in events]

@@ -50,7 +50,7 @@ def test_a_template_beside_the_profile_comes_first(tmp_path: Path) -> None:
 def test_own_wordings_are_added_to_the_common_ones(tmp_path: Path) -> None:
     more = "login: {failed: ['nope']}\nerrors: {not_found: ['what\\?']}\nnoise: ['beep']\n"
     profile, common = load(written(tmp_path, VALID + more)), _profile.common()
-    assert [pattern.pattern for pattern in profile.login["failed"]][0] == "nope"
+    assert profile.login["failed"][0].pattern == "nope"
     assert profile.login["failed"][1:] == common.login["failed"]
     assert len(profile.errors["not_found"]) == len(common.errors["not_found"]) + 1
     assert profile.noise[1:] == common.noise
