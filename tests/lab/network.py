@@ -140,6 +140,18 @@ class Lab:
             host.ip: Passed(*counted[(anywhere, host.ip)], *counted[(host.ip, anywhere)]) for host in self.hosts
         }
 
+    def settle(self, seconds: float = 5.0) -> dict[str, Passed]:
+        """Wait until nothing is on its way any more (the last acknowledgements of a flow, say); the truth then."""
+        deadline = time.monotonic() + seconds
+        before = self.truth()
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            now = self.truth()
+            if now == before:
+                return now
+            before = now
+        raise TimeoutError("there is always something on its way")
+
 
 @contextmanager
 def lab(hosts: int = 2, *, telnet: bool = True) -> Iterator[Lab]:

@@ -66,9 +66,8 @@ def test_a_tcp_flow_is_counted_as_the_independent_table_counts_it(network: Lab) 
         for line in SET_UP:
             client.run(line)
         network.stream(host, download=2_000_000, upload=10_000)
-        time.sleep(0.2)  # the last acknowledgements
+        truth = network.settle()[host.ip]
         down, up = rows(client.run("iptables -nvxL TRAFFIC"))[:2]
-    truth = network.truth()[host.ip]
     assert down == (truth.download_packets, truth.download_bytes)
     assert up == (truth.upload_packets, truth.upload_bytes)
     assert down[1] > 2_000_000

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .faults import Faults
@@ -75,24 +76,15 @@ class Router:
         self._lock_ends = clock() + spec.faults.lock_seconds
         self._lock_commands = spec.faults.lock_commands
         self._boot(spec.uptime)
-        for line in spec.setup:
-            self._firmware(line)
+        _apply(self.firewall, spec.setup, self.wan, spec.lan)
 
     # --- life
 
     def _boot(self, uptime: float) -> None:
         self._booted_at = self._clock() - uptime
-        self.firewall = Firewall()
         spec = self.spec
         self.interfaces = {name: Counters() for name in ("lo", "eth0", spec.lan, spec.wan_device, self.wan)}
-        for line in spec.firewall:
-            self._firmware(line)
-
-    def _firmware(self, line: str) -> None:
-        words = [self.wan if word == "ppp0" else self.spec.lan if word == "br0" else word for word in shlex.split(line)]
-        result = run(self.firewall, words, self.spec.dialect)
-        if result.status:
-            raise ValueError(f"the router's own firewall: iptables {line}: {result.text}")
+        self.firewall = _firmware(spec.firewall, self.wan, spec.lan).copy()
 
     def restart(self) -> None:
         """Power off and on: everything is gone but the hosts and the truth about them."""
@@ -283,6 +275,22 @@ class Router:
         """Every command of every session, in the order of arrival within each session."""
         with self.lock:
             return [line for session in self.sessions for line in session.lines]
+
+
+@lru_cache(16)
+def _firmware(lines: tuple[str, ...], wan: str, lan: str) -> Firewall:
+    """A firewall to copy: a fleet's routers all start with the same one."""
+    firewall = Firewall()
+    _apply(firewall, lines, wan, lan)
+    return firewall
+
+
+def _apply(firewall: Firewall, lines: tuple[str, ...], wan: str, lan: str) -> None:
+    names = {"ppp0": wan, "br0": lan}
+    for line in lines:
+        result = run(firewall, [names.get(word, word) for word in shlex.split(line)])
+        if result.status:
+            raise ValueError(f"the router's own firewall: iptables {line}: {result.text}")
 
 
 def _sized(packet: Packet, size: int, count: int, ctstate: str = "ESTABLISHED", flags: int = 0x10) -> Packet:

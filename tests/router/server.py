@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import cast
 
 from .router import Router
 from .session import Session
@@ -21,8 +21,9 @@ from .telnet import OPENING, TelnetServer, escape
 class RouterProtocol(asyncio.Protocol):
     """One connection. Decides when bytes leave; the session decides which."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, connections: set[asyncio.Transport]) -> None:
         self._router = router
+        self._connections = connections
         self._telnet = TelnetServer()
         self._session = Session(router)
         self._queue = bytearray()
@@ -33,6 +34,7 @@ class RouterProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._connections.add(self._transport)
         if self._router.faults.nagle:
             self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         greeting = self._session.start()
@@ -96,6 +98,8 @@ class RouterProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._session.hang_up()
+        if self._transport:
+            self._connections.discard(self._transport)
 
 
 class Fleet:
@@ -107,6 +111,7 @@ class Fleet:
         if len(self.by_name) != len(self.routers):
             raise ValueError("two routers have the same name")
         self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Transport] = set()
 
     def get(self, name: str | None = None) -> Router:
         """By name; without one, the only router."""
@@ -129,15 +134,18 @@ class Fleet:
                 why = f"{address[0]} port {address[1]} for router {router.spec.name}: {error.strerror}"
                 raise OSError(f"{why}; choose other ports, or 0 for any free ones") from error
             router.host, router.port = listener.getsockname()
-            self._servers.append(await loop.create_server(_factory(router), sock=listener))
+            self._servers.append(await loop.create_server(self._factory(router), sock=listener))
+
+    def _factory(self, router: Router) -> Callable[[], RouterProtocol]:
+        return lambda: RouterProtocol(router, self._connections)
 
     async def stop(self) -> None:
         for server in self._servers:
             server.close()
-
-
-def _factory(router: Router) -> Any:
-    return lambda: RouterProtocol(router)
+        for connection in list(self._connections):
+            connection.abort()
+        # The loop has to come round for the connections to learn of it.
+        await asyncio.sleep(0)
 
 
 def _allow_many_files(wanted: int) -> None:

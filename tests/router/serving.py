@@ -62,8 +62,6 @@ class _Thread:
     async def _stop(self) -> None:
         await self.control.stop()
         await self.fleet.stop()
-        # Let connections notice that their sockets are gone.
-        await asyncio.sleep(0)
 
 
 @contextmanager

@@ -35,6 +35,10 @@ class Match:
         """The protocol without which the kernel refuses this match; 0 for any."""
         return 0
 
+    def copy(self) -> Match:
+        """Itself, unless it remembers something."""
+        return self
+
     def applies_to(self, packet: Packet) -> bool:
         raise NotImplementedError
 
@@ -142,6 +146,9 @@ class LimitMatch(Match):
     period: int = PERIODS["hour"] * TICKS // 3
     burst: int = 5
     used: list[int] = field(default_factory=lambda: [0], compare=False)
+
+    def copy(self) -> LimitMatch:
+        return LimitMatch(self.period, self.burst, list(self.used))
 
     def applies_to(self, packet: Packet) -> bool:
         self.used[0] += packet.count

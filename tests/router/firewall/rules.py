@@ -78,7 +78,10 @@ class Rule:
     bytes: int = 0
 
     def copy(self) -> Rule:
-        return Rule(self.spec, self.packets, self.bytes)
+        spec = self.spec
+        if spec.matches:
+            spec = replace(spec, matches=tuple(match.copy() for match in spec.matches))
+        return Rule(spec, self.packets, self.bytes)
 
     def count(self, packet: Packet) -> None:
         self.packets += packet.count

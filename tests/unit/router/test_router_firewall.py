@@ -114,11 +114,12 @@ def test_many_packets_in_one_step_and_counters_beyond_32_bits() -> None:
 
 
 def test_a_copy_is_independent() -> None:
-    made = firewall("-N T", "-A FORWARD -i ppp0 -j T")
+    made = firewall("-N T", "-A FORWARD -i ppp0 -j T", "-A T -m limit --limit-burst 1")
     copy = made.copy()
-    run(copy, ["-F"])
+    copy.walk(DOWN)
+    run(copy, ["-F", "FORWARD"])
     made.walk(DOWN)
-    assert counts(made, "FORWARD") == [(1, 1500)]
+    assert counts(made, "FORWARD") == counts(made, "T") == [(1, 1500)]
     assert counts(copy, "FORWARD") == []
 
 
