@@ -132,17 +132,23 @@ def parts() -> list[Part]:
     def static(name: str, *command: str, **options: str) -> Part:
         return Part(name, command, "newest", ("environment newest",), static=True, **options)
 
+    def tests(name: str, *paths: str, root: bool = False) -> Part:
+        venv = name.split()[1]
+        command = (*PYTEST, *paths)
+        needs = (f"environment {venv}", *(("system packages",) if root else ()))
+        return Part(name, as_root(*command) if root else command, venv, needs, minutes=15, sums_up=COUNTS)
+
     mypy = ("python", "-m", "mypy", "-p", "ansible_collections.homenet.traffic.plugins.plugin_utils")
     return [
         Part("environment newest", tools, static=True),
         Part("environment oldest", oldest),
         Part("system packages", system_packages),
         static("ansible-test sanity", "tests/tools/sanity", shows="^(ERROR|FATAL|Running)"),
-        Part("unit newest", (*PYTEST, "tests", "--ignore=tests/lab"), "newest", ("environment newest",), sums_up=COUNTS),
-        Part("unit oldest", (*PYTEST, "tests", "--ignore=tests/lab"), "oldest", ("environment oldest",), sums_up=COUNTS),
-        Part(
-            "lab", as_root(*PYTEST, "tests/lab"), "newest", ("environment newest", "system packages"), sums_up=COUNTS
-        ),
+        tests("playbooks newest", "tests/playbooks"),
+        tests("playbooks oldest", "tests/playbooks"),
+        tests("unit newest", "tests", "--ignore=tests/playbooks", "--ignore=tests/lab"),
+        tests("unit oldest", "tests", "--ignore=tests/playbooks", "--ignore=tests/lab"),
+        tests("lab newest", "tests/lab", root=True),
         Part("molecule newest", newest("tests/tools/molecule"), "newest", ("environment newest",)),
         Part("molecule oldest", ("tests/tools/molecule",), "oldest", ("environment oldest", "environment newest")),
         static("ansible-lint", "ansible-lint", "--profile", "production", "--offline", "--nocolor"),
