@@ -67,7 +67,8 @@ def environment(name: str, requirements: str, minors: Sequence[str], core: str) 
     def command() -> Sequence[str]:
         if not has_python(minors):
             raise LeftOut(f"no Python 3.{' or 3.'.join(minors)} for ansible-core {core}: on PATH or from pyenv")
-        return ["tests/tools/venv", f".cache/venvs/{name}", requirements, *minors]
+        make = 'tests/tools/venv "$@" && "$1/bin/ansible-playbook" --version'
+        return ["sh", "-c", make, "sh", f".cache/venvs/{name}", requirements, *minors]
 
     return command
 
@@ -140,8 +141,8 @@ def parts() -> list[Part]:
 
     mypy = ("python", "-m", "mypy", "-p", "ansible_collections.homenet.traffic.plugins.plugin_utils")
     return [
-        Part("environment newest", tools, static=True),
-        Part("environment oldest", oldest),
+        Part("environment newest", tools, static=True, sums_up=r"\[(core [\d.]+)\]"),
+        Part("environment oldest", oldest, sums_up=r"\[(core [\d.]+)\]"),
         Part("system packages", system_packages),
         static("ansible-test sanity", "tests/tools/sanity", shows="^(ERROR|FATAL|Running)"),
         tests("playbooks newest", "tests/playbooks"),
