@@ -106,14 +106,14 @@ hosts:
       name: ali-laptop
       interface: br0
 names:
-  description: Every name that the router knows, also of devices that are not there now.
+  description: The names of devices that the router knows but that are not there now.
   returned: success
   type: list
   elements: dict
   sample:
-    - ip: 192.168.1.2
-      mac: 00:11:22:33:44:55
-      name: ali-laptop
+    - ip: 192.168.1.9
+      mac: 00:11:22:33:44:66
+      name: guest-phone
 counters:
   description:
     - What was counted for every host that has rules, over all interfaces to the Internet, since counting began.

@@ -56,12 +56,12 @@ hosts:
       description: The router's interface to it.
       type: str
 names:
-  description: Every name that the router knows, also of devices that are not there now.
+  description: The names of devices that the router knows but that are not there now.
   returned: success
   type: list
   elements: dict
   sample:
-    - ip: 192.168.1.2
-      mac: 00:11:22:33:44:55
-      name: ali-laptop
+    - ip: 192.168.1.9
+      mac: 00:11:22:33:44:66
+      name: guest-phone
 """

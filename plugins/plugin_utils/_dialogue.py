@@ -290,7 +290,10 @@ class Session:
             if end < 0:
                 return None
             line = _TERMINAL_SEQUENCE.sub("", self._received[start:end].decode("utf-8", "replace")).strip()
-            if request not in line or error_code(line, self._profile.errors) == "unrecognized_command":
+            if request not in line:
+                return start, end + 1
+            echo = line.removesuffix(request).strip() == str(self._prompt).strip()
+            if not echo and error_code(line, self._profile.errors) == "unrecognized_command":
                 return start, end + 1
             found = self._received.find(word, end)
         return None

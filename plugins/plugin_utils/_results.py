@@ -31,9 +31,12 @@ def hosts_result(hosts: Sequence[Host]) -> list[dict[str, Any]]:
     return [{"ip": host.ip, "mac": host.mac, "name": host.name, "interface": host.interface} for host in hosts]
 
 
-def names_result(leases: Sequence[Lease]) -> list[dict[str, Any]]:
-    """``names``: every name that the router knows, devices that left included."""
-    return [{"ip": lease.ip, "mac": lease.mac, "name": lease.name} for lease in leases if lease.name]
+def names_result(leases: Sequence[Lease], hosts: Sequence[Host]) -> list[dict[str, Any]]:
+    """``names``: the names of devices that are not there now. Their rules are, and their counters."""
+    present = {host.ip for host in hosts}
+    return [
+        {"ip": lease.ip, "mac": lease.mac, "name": lease.name} for lease in leases if lease.name and lease.ip not in present
+    ]
 
 
 def counted_result(chain: Chain | None) -> dict[str, Any]:

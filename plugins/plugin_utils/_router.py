@@ -182,9 +182,12 @@ class Router:
     def _chain(self, name: str) -> Chain | None:
         line = list_command(self.settings, name)
         text = self._iptables(line)
-        if self._error(text) == "no_such_chain":
-            return None
-        chains: list[Chain] = self._parsed("chains", Read(line, self._profile.chain_template), text)
+        try:
+            chains: list[Chain] = self._parsed("chains", Read(line, self._profile.chain_template), text)
+        except UnreadableError:
+            if self._complaint(text) == "no_such_chain":
+                return None
+            raise
         found = [chain for chain in chains if chain.name == name]
         if not found:
             raise TrafficError(f"{self.where}: `{line}` did not list the chain {name}. It printed {_quote(text)}.")
@@ -194,7 +197,9 @@ class Router:
         """Run an iptables command, waiting for another program to give back the lock."""
         waited = 0.0
         text = self._ask(line)
-        while (code := self._error(text)) == "lock_held" and waited < LOCK_PATIENCE:
+        if not text.strip() or text.startswith("Chain "):
+            return text  # silence, or a listing: nothing to complain of
+        while (code := self._complaint(text)) == "lock_held" and waited < LOCK_PATIENCE:
             self._sleep(LOCK_PAUSE)
             waited += LOCK_PAUSE
             text = self._ask(line)
@@ -225,12 +230,11 @@ class Router:
             if way.command not in self._said:
                 self._said[way.command] = self._ask(way.command)
             text = self._said[way.command]
-            if self._error(text) in _ABSENT:
-                continue
             try:
                 return self._parsed(kind, way, text)
             except UnreadableError as error:
-                unread = unread or error
+                if self._complaint(text) not in _ABSENT:
+                    unread = unread or error
         if unread:
             raise unread
         if required:
@@ -241,14 +245,22 @@ class Router:
         return []
 
     def _parsed(self, kind: Kind, way: Read, text: str) -> list[Any]:
-        quiet, noise = without_noise(text, self._profile.noise)
         try:
-            records: list[Any] = list(parse(kind, way.template, quiet))
+            return self._records(kind, way, text)
         except ParseError as error:
             raise UnreadableError(
                 f"{self.where}: the answer to `{way.command}` was not understood, so nothing was taken from it: {error}. If the "
                 "router always answers like this, it wants a template of its own (docs/profiles.md)."
             ) from error
+
+    def _records(self, kind: Kind, way: Read, text: str) -> list[Any]:
+        try:
+            return list(parse(kind, way.template, text))
+        except ParseError:
+            quiet, noise = without_noise(text, self._profile.noise)
+            if not noise:
+                raise
+        records: list[Any] = list(parse(kind, way.template, quiet))
         self._noise += noise
         return records
 
@@ -258,8 +270,8 @@ class Router:
     def _ask(self, line: str) -> str:
         return visible(self._run(line))
 
-    def _error(self, text: str) -> str | None:
-        """What kind of complaint an answer is. Complaints are short, or stand before or behind what else was printed."""
+    def _complaint(self, text: str) -> str | None:
+        """What kind of complaint an answer is, if any. It is short, or stands before or behind what else was printed."""
         lines = text.strip("\n").split("\n")
         return error_code("\n".join(lines if len(lines) <= 8 else [*lines[:6], *lines[-2:]]), self._profile.errors)
 

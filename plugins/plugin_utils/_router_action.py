@@ -112,7 +112,8 @@ def reading(router: Router, settings: _chain.Settings, observed: _chain.Observed
 
 def known_hosts(router: Router) -> dict[str, Any]:
     """``hosts`` and ``names``."""
-    return {"hosts": hosts_result(router.lan_hosts()), "names": names_result(router.leases())}
+    hosts = router.lan_hosts()
+    return {"hosts": hosts_result(hosts), "names": names_result(router.leases(), hosts)}
 
 
 def _prepare() -> None:
