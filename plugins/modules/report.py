@@ -12,8 +12,8 @@ author: homenet.traffic contributors (@homenet-traffic)
 description:
   - Shows a table for every router of the play, the heaviest host first, and writes the reports as files.
   - It takes what M(homenet.traffic.counters_info) registered in the same play, and logs in nowhere itself.
-  - It is run once for all routers of the play, with C(run_once). Those that failed or were unreachable are named with their error, in the terminal
-    and on the page over all routers, and keep the files of their last good report.
+  - It is run once for all routers of the play, with C(run_once). Those that failed or were unreachable are named with their
+    error, in the terminal and on the page over all routers, and keep the files of their last good report.
   - For each router it writes C(NAME.html), C(NAME.md), C(NAME.json) and C(NAME.csv), C(NAME) being its name in the inventory.
     Characters that are not safe in a file name are percent-encoded; no router can be named C(index).
   - C(index.html) is the page over all routers. It also shows those that were not part of the run, with the age of what it says,

@@ -436,8 +436,9 @@ def _index_row(row: Mapping[str, Any]) -> IndexRow:
     router = _as(str, row["router"])
     return IndexRow(
         router,
-        report
-        and Summary(
+        None
+        if report is None
+        else Summary(
             generated_at=_time(report["generated_at"]),
             period_end=_time(report["to"]),
             totals=Amount(_as(int, report["totals"]["download_bytes"]), _as(int, report["totals"]["upload_bytes"])),
@@ -447,7 +448,9 @@ def _index_row(row: Mapping[str, Any]) -> IndexRow:
             warnings=tuple(_as(str, code) for code in report["warnings"]),
             formats=tuple(_as(str, one) for one in report["formats"]),
         ),
-        error and Failure(router, _as(str, error["message"]), _time(error["at"]), _as(bool, error["unreachable"])),
+        None
+        if error is None
+        else Failure(router, _as(str, error["message"]), _time(error["at"]), _as(bool, error["unreachable"])),
     )
 
 

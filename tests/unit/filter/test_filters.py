@@ -1,0 +1,61 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters: sizes for people, and what the playbooks ask about their routers."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.homenet.traffic.plugins.filter import human, routers
+
+GROUPS = {
+    "all": ["home", "cabin", "web"],
+    "ungrouped": [],
+    "routers": ["home", "cabin"],
+    "mountains": ["cabin"],
+    "empty": [],
+}
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1_094_857_362, "1.09 GB"), (999.6, "1.00 kB"), (0, "0 B")])
+def test_human_bytes(value: object, shown: str) -> None:
+    assert human.FilterModule().filters()["human_bytes"](value) == shown
+
+
+def test_human_rate() -> None:
+    assert human.FilterModule().filters()["human_rate"](1_562_500) == "12.5 Mbit/s"
+
+
+@pytest.mark.parametrize("value", [None, "5", True, float("nan"), float("inf"), [5]])
+@pytest.mark.parametrize("name", ["human_bytes", "human_rate"])
+def test_not_a_number(name: str, value: object) -> None:
+    with pytest.raises(AnsibleFilterError, match=rf"homenet\.traffic\.{name} takes a number, and this is not one: "):
+        human.FilterModule().filters()[name](value)
+
+
+@pytest.mark.parametrize("pattern", ["routers", "home", "ho*", "routers:&mountains", "all:!web", ["home", "cabin"], "~h.*", "localhost"])
+def test_patterns_that_match(pattern: object) -> None:
+    assert routers.require_hosts(pattern, GROUPS) == pattern
+
+
+@pytest.mark.parametrize("pattern", ["empty", "nosuch", "no*", "routers:!all", "mountains:&web", ["nosuch"]])
+def test_patterns_that_match_nothing(pattern: object) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        routers.require_hosts(pattern, GROUPS)
+    message = str(error.value)
+    assert f"nothing in it matches '{pattern if isinstance(pattern, str) else pattern[0]}'" in message
+    assert 'ansible_password: "{{ vault_home_password }}"' in message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit", "one"),
+    [
+        ("routers", None, False), ("routers", "", False), ("home", None, True), ("mountains", "", True), ("routers", "home", True),
+        ("routers", "web", False), ("routers", "mountains", True), ("routers", "ho*", True), ("routers", "home,cabin", False),
+        ("routers", "!home", True), ("nosuch", "", False), ("routers", "home:cabin", False),
+    ],
+)  # fmt: skip
+def test_is_one_host(pattern: str, limit: str | None, one: bool) -> None:
+    assert routers.is_one_host(pattern, GROUPS, limit) is one

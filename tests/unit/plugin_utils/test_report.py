@@ -1,0 +1,254 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a reading to the report: every byte in it once, the heaviest host first, and the JSON that programs rely on."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from readings import NOW, counter, host, named, reading
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import (
+    Amount,
+    Failure,
+    IndexRow,
+    index_contract,
+    index_rows,
+    merge_index,
+    percent_of,
+    report_contract,
+    report_of,
+    router_order,
+    summary_of,
+)
+
+
+def test_the_contract() -> None:
+    """DESIGN, section 5, key by key."""
+    given = reading(
+        [host("192.168.1.10", "tv"), host("192.168.1.9", None, "00:11:22:33:44:66"), host("192.168.1.3", "idle")],
+        [counter("192.168.1.9", 300, 1), counter("192.168.1.10", 200, 99), counter("192.168.1.7", 0, 0)],
+        (100, 100),
+        [("jump_not_first", "The jump is rule 3.")],
+        names=[{"ip": "192.168.1.7", "mac": "00:11:22:33:44:77", "name": "left"}],
+        warnings=["2 lines of noise"],
+    )
+    assert report_contract(report_of("home", given, NOW)) == {
+        "schema": "homenet.traffic/report/1",
+        "router": "home",
+        "generated_at": "2026-11-22T13:00:05+00:00",
+        "period": {"name": "since counting began", "from": None, "to": "2026-11-22T13:00:00+00:00"},
+        "totals": {"download_bytes": 600, "upload_bytes": 200},
+        "hosts": [
+            {
+                "ip": "192.168.1.9", "mac": "00:11:22:33:44:66", "name": None, "person": None,
+                "download_bytes": 300, "upload_bytes": 1, "download_percent": 50.0, "upload_percent": 0.5,
+            },
+            {
+                "ip": "192.168.1.10", "mac": "00:11:22:33:44:55", "name": "tv", "person": None,
+                "download_bytes": 200, "upload_bytes": 99, "download_percent": 33.33, "upload_percent": 49.5,
+            },
+            {
+                "ip": "192.168.1.3", "mac": "00:11:22:33:44:55", "name": "idle", "person": None,
+                "download_bytes": 0, "upload_bytes": 0, "download_percent": 0.0, "upload_percent": 0.0,
+            },
+            {
+                "ip": "192.168.1.7", "mac": "00:11:22:33:44:77", "name": "left", "person": None,
+                "download_bytes": 0, "upload_bytes": 0, "download_percent": 0.0, "upload_percent": 0.0,
+            },
+        ],
+        "unattributed": {"download_bytes": 100, "upload_bytes": 100},
+        "coverage": {"download": None, "upload": None},
+        "gaps": [],
+        "warnings": [
+            {"code": "jump_not_first", "message": "The jump is rule 3."},
+            {"code": "reading", "message": "2 lines of noise"},
+        ],
+    }  # fmt: skip
+
+
+def test_addresses_of_equal_traffic_are_in_numeric_order() -> None:
+    ips = ["192.168.1.10", "192.168.1.9", "10.0.0.1", "fe80::2", "fe80::10"]
+    found = report_of("home", reading(counters=[counter(ip, 5, 5) for ip in ips]), NOW)
+    assert [one.ip for one in found.hosts] == ["10.0.0.1", "192.168.1.9", "192.168.1.10", "fe80::2", "fe80::10"]
+
+
+def test_a_direction_without_a_rule_counted_nothing() -> None:
+    found = report_of("home", reading(counters=[counter("10.0.0.1", None, 5)]), NOW)
+    assert found.hosts[0].amount == Amount(0, 5)
+
+
+def test_without_a_catch_all() -> None:
+    found = report_of("home", reading(counters=[counter("10.0.0.1", 1, 5)], unattributed=None), NOW)
+    assert found.totals == Amount(1, 5)
+    assert report_contract(found)["unattributed"] is None
+
+
+def test_nothing_counted_yet() -> None:
+    found = report_of("home", reading([host("10.0.0.1")]), NOW)
+    assert found.hosts[0].share.download_percent == 0.0
+    assert (found.active, len(found.idle)) == ((), 1)
+
+
+def test_without_a_chain() -> None:
+    given = reading(problems=[("chain_missing", "There is no chain TRAFFIC: nothing is counted. Run setup_traffic.")])
+    with pytest.raises(TrafficError, match=r"^home: There is no chain TRAFFIC: .* Run setup_traffic\.$"):
+        report_of("home", given, NOW)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "percent"),
+    [
+        (0, 0, 0.0), (0, 5, 0.0), (5, 5, 100.0), (1, 3, 33.33), (2, 3, 66.67), (1, 20_000, 0.01), (1, 20_001, 0.0),
+        (10**30, 3 * 10**30, 33.33),
+    ],
+)
+def test_percent_of(part: int, whole: int, percent: float) -> None:
+    assert percent_of(part, whole) == percent
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"chain": None}, "'chain' is not a dictionary"),
+        ({"hosts": "none"}, "'hosts' is not a list of dictionaries"),
+        ({"hosts": [{"ip": 5}]}, "'ip' is not a text"),
+        ({"counters": [counter("10.0.0.1", 0, 0) | {"download_bytes": "5 GB"}]}, "'download_bytes' is not a number of bytes"),
+        ({"counters": [counter("10.0.0.1", -1, 0)]}, "'download_bytes' is not a number of bytes"),
+        ({"counters": [counter("10.0.0.1", True, 0)]}, "'download_bytes' is not a number of bytes"),
+        ({"read_at": "yesterday"}, "'read_at' is not a time with its time zone"),
+        ({"read_at": "2026-11-22T13:00:00"}, "'read_at' is not a time with its time zone"),
+    ],
+)  # fmt: skip
+def test_not_a_reading(change: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(TrafficError) as error:
+        report_of("home", reading() | change, NOW)
+    assert str(error.value) == (
+        f"home: the reading is not a result of homenet.traffic.counters_info: {wrong}. Register the result of that module and "
+        "report on it."
+    )
+
+
+keys = st.sampled_from(list(reading()))
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(keys | st.text(max_size=3), values, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(keys, anything))
+def test_whatever_it_is_given_it_reports_or_says_what_is_wrong(change: dict[str, Any]) -> None:
+    try:
+        json.dumps(report_contract(report_of("home", reading() | change, NOW)))
+    except TrafficError:
+        pass
+
+
+addresses = st.integers(2, 60).map(lambda number: f"192.168.1.{number}")
+byte_counts = st.integers(0, 2**64)
+counter_lists = st.lists(
+    st.builds(counter, addresses, byte_counts, byte_counts), max_size=40, unique_by=lambda one: str(one["ip"])
+)
+
+
+@given(st.lists(addresses, unique=True), counter_lists, st.none() | st.tuples(byte_counts, byte_counts))
+def test_every_byte_and_every_host_once(ips: list[str], counters: list[dict[str, Any]], rest: tuple[int, int] | None) -> None:
+    found = report_of("home", reading([host(ip) for ip in ips], counters, rest), NOW)
+    assert sorted(one.ip for one in found.hosts) == sorted({*ips, *(one["ip"] for one in counters)})
+    assert found.totals.download_bytes == sum(one["download_bytes"] for one in counters) + (rest or (0, 0))[0]
+    assert found.totals.upload_bytes == sum(one["upload_bytes"] for one in counters) + (rest or (0, 0))[1]
+    assert sum(one.amount.bytes for one in found.hosts) + sum(rest or ()) == found.totals.bytes
+    weights = [one.amount.bytes for one in found.hosts]
+    assert weights == sorted(weights, reverse=True)
+    rows = len(found.hosts) + 1
+    for shares in (
+        [one.share.download_percent for one in found.hosts] + [found.unattributed_share.download_percent],
+        [one.share.upload_percent for one in found.hosts] + [found.unattributed_share.upload_percent],
+    ):
+        assert all(0 <= share <= 100 and round(share, 2) == share for share in shares)
+        assert sum(shares) == 0 or abs(sum(shares) - 100) <= 0.005 * rows + 1e-6
+
+
+def test_plain_values_come_out() -> None:
+    """Ansible's variables are subclasses of str; a lone surrogate cannot be written as UTF-8."""
+
+    class Wrapped(str):
+        pass
+
+    found = report_of(Wrapped("home"), named([Wrapped("tv"), "\ud800x"]), NOW)
+    assert {type(found.router), *(type(one.name) for one in found.hosts)} == {str}
+    assert found.hosts[1].name == "\ufffdx"
+
+
+# The index over all routers
+
+
+def row(router: str, *, failed: bool = False) -> IndexRow:
+    report = report_of(router, named(["tv", "pc"]), NOW)
+    failure = Failure(router, "no answer", NOW, unreachable=True) if failed else None
+    return IndexRow(router, summary_of(report, ["html", "json"]), failure)
+
+
+def test_the_index_survives_its_file() -> None:
+    rows = [row("a"), row("b", failed=True), IndexRow("c", None, Failure("c", "never", NOW))]
+    assert index_rows(json.loads(json.dumps(index_contract(rows, NOW)))) == rows
+
+
+def test_what_the_index_says_of_a_report() -> None:
+    found = index_contract([row("home", failed=True)], NOW)["routers"][0]
+    assert found == {
+        "router": "home",
+        "report": {
+            "generated_at": "2026-11-22T13:00:05+00:00",
+            "to": "2026-11-22T13:00:00+00:00",
+            "totals": {"download_bytes": 30_000, "upload_bytes": 2000},
+            "hosts": 2,
+            "active_hosts": 2,
+            "heaviest": "tv",
+            "warnings": [],
+            "formats": ["html", "json"],
+        },
+        "error": {"message": "no answer", "at": "2026-11-22T13:00:05+00:00", "unreachable": True},
+    }
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, {"schema": "homenet.traffic/index/2", "routers": []}, {"schema": "homenet.traffic/index/1"},
+     {"schema": "homenet.traffic/index/1", "routers": [{"router": "a"}]},
+     {"schema": "homenet.traffic/index/1", "routers": [{"router": 5, "report": None, "error": None}]},
+     {"schema": "homenet.traffic/index/1", "routers": [{"router": "a", "report": 5, "error": None}]},
+     {"schema": "homenet.traffic/index/1", "routers": [{"router": "a", "report": {}, "error": None}]}],
+)  # fmt: skip
+def test_not_an_index(document: object) -> None:
+    with pytest.raises(TrafficError):
+        index_rows(document)
+
+
+def test_a_run_renews_its_own_rows_only() -> None:
+    later = NOW + timedelta(hours=3)
+    old = [row("good"), row("fails-now"), row("was-failing", failed=True), row("not-in-run"), row("gone")]
+    new = summary_of(report_of("good", named(["x"]), later), ["json"])
+    failure = Failure("fails-now", "cut", later)
+    rows = merge_index(
+        old, {"good": new, "was-failing": new}, {"fails-now": failure, "never": Failure("never", "off", later)}, lambda name: name != "gone"
+    )
+    assert {one.router: (one.summary, one.failure) for one in rows} == {
+        "good": (new, None),
+        "fails-now": (old[1].summary, failure),
+        "was-failing": (new, None),
+        "not-in-run": (old[3].summary, None),
+        "never": (None, Failure("never", "off", later)),
+    }
+
+
+def test_routers_are_in_the_order_of_people() -> None:
+    assert sorted(["home-10", "Home-2", "home-1", "a"], key=router_order) == ["a", "home-1", "Home-2", "home-10"]

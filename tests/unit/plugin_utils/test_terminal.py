@@ -1,0 +1,102 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person sees in the terminal."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from readings import HOSTILE_NAMES, NOW, counter, host, named, reading
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, report_of
+from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import (
+    WIDTH,
+    files_text,
+    hosts_table,
+    report_table,
+    reports_text,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import width
+
+HOME = reading(
+    [host("192.168.1.2", "ali-laptop"), host("192.168.1.10", None), host("192.168.1.4", "tv", None), host("192.168.1.5")],
+    [counter("192.168.1.2", 1_094_857_362, 52_117_840), counter("192.168.1.10", 2_000_000_000, 5), counter("192.168.1.4", 0, 0)],
+    (61_904, 71_130),
+    [
+        (
+            "jump_not_first",
+            "The jump to TRAFFIC is rule 3 of FORWARD: traffic that an earlier rule decides is not counted. Run setup_traffic.",
+        )
+    ],
+)
+
+
+def test_a_report() -> None:
+    assert report_table(report_of("home", HOME, NOW)) == """\
+home: since counting began, until 2026-11-22 13:00 UTC
+NAME                  IP            MAC                   DOWN    SHARE       UP    SHARE
+-                     192.168.1.10  00:11:22:33:44:55  2.00 GB   64.6 %      5 B   <0.1 %
+ali-laptop            192.168.1.2   00:11:22:33:44:55  1.09 GB   35.4 %  52.1 MB   99.9 %
+hosts without a rule                                   61.9 kB   <0.1 %  71.1 kB    0.1 %
+-----------------------------------------------------------------------------------------
+total                                                  3.09 GB  100.0 %  52.2 MB  100.0 %
+2 hosts without traffic.
+! The jump to TRAFFIC is rule 3 of FORWARD: traffic that an earlier rule decides is not counted. Run
+  setup_traffic."""
+
+
+def test_nothing_counted() -> None:
+    assert report_table(report_of("home", reading([host("192.168.1.2")]), NOW)) == (
+        "home: since counting began, until 2026-11-22 13:00 UTC\nNothing has been counted yet.\n1 host without traffic."
+    )
+
+
+def test_several_routers_and_those_that_failed_last() -> None:
+    text = reports_text(
+        [report_of(router, HOME, NOW) for router in ("a", "b")], [Failure("c", "no answer", NOW), Failure("d", "cut", NOW)]
+    )
+    blocks = text.split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == [
+        "a: since counting began, until 2026-11-22 13:00 UTC",
+        "b: since counting began, until 2026-11-22 13:00 UTC",
+        "No report of 2 routers:",
+    ]
+    assert blocks[2].splitlines()[1:] == ["! c: no answer", "! d: cut"]
+
+
+def test_hosts() -> None:
+    assert hosts_table("home", HOME["hosts"][:3]) == """\
+home: 3 devices on the network now
+NAME        IP            MAC
+ali-laptop  192.168.1.2   00:11:22:33:44:55
+-           192.168.1.10  00:11:22:33:44:55
+tv          192.168.1.4"""
+    assert hosts_table("home", HOME["hosts"][:1]).startswith("home: 1 device on the network now\n")
+    assert hosts_table("home", []) == "home: 0 devices on the network now"
+
+
+def test_where_the_files_are() -> None:
+    assert files_text("reports", []) == ""
+    assert files_text("reports/", ["home.html", "home.md", "index.json"]) == "Written to reports/: home.html, home.md"
+    assert files_text("r", ["a.html"], dry=True) == "Would be written to r/: a.html"
+    many = [f"{number}.html" for number in range(20)]
+    assert files_text("r", [*many, "index.html"]) == "Written to r/: 21 files, all routers on one page in index.html"
+
+
+@given(st.lists(st.none() | st.text() | st.sampled_from(HOSTILE_NAMES), min_size=1, max_size=4), st.text(min_size=1))
+def test_names_stay_text_of_a_bounded_width(names: list[str | None], said: str) -> None:
+    given = named(names) | {"warnings": [said]}
+    shown = [
+        reports_text([report_of("home", given, NOW)], [Failure(said, said, NOW)]),
+        hosts_table(said, given["hosts"]),
+        files_text(said, [said]),
+    ]
+    for line in "\n".join(shown).split("\n"):
+        assert line.isprintable(), ascii(line)
+        assert width(line) <= WIDTH
+
+
+def test_one_line_a_host_whatever_its_name() -> None:
+    lines = report_table(report_of("home", named(HOSTILE_NAMES), NOW)).split("\n")
+    assert len(lines) == 2 + len(HOSTILE_NAMES) + 2
