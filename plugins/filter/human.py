@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ansible.errors import AnsibleFilterError
@@ -12,7 +13,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils import _text
 
 
 def _number(value: object, name: str) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value in (float("inf"), float("-inf")):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise AnsibleFilterError(f"homenet.traffic.{name} takes a number, and this is not one: {value!r}")
     return value
 

@@ -73,27 +73,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Report who used how much
-  hosts: routers
-  gather_facts: false
-  tasks:
-    - name: Read and report
-      block:
-        - name: Read the counters
-          homenet.traffic.counters_info:
-            require_chain: true
-          register: traffic_reading
-      always: # also for routers that failed
-        - name: Write the reports
-          homenet.traffic.report:
-            dir: /var/www/traffic
-            formats: [html, json]
-          run_once: true
+- name: Read and report
+  block:
+    - name: Read the counters
+      homenet.traffic.counters_info:
+        require_chain: true
+      register: traffic_reading
+  always: # also for routers that failed
+    - name: Write the reports
+      homenet.traffic.report:
+        dir: /var/www/traffic
+        formats: [html, json]
+      run_once: true
 
 - name: Report on a reading that was kept
   homenet.traffic.report:
     readings:
       home: "{{ lookup('ansible.builtin.file', 'home-reading.json') | from_json }}"
+  run_once: true
 """
 
 RETURN = r"""

@@ -454,8 +454,8 @@ def _index_row(row: Mapping[str, Any]) -> IndexRow:
     )
 
 
-def _as(kind: Callable[..., Any], value: object) -> Any:
-    if type(value) is not kind:
+def _as(kind: type, value: object) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         raise TypeError(f"{value!r} is not {kind}")
     return plain_text(value) if isinstance(value, str) else value
 

@@ -137,14 +137,14 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 def write(
     directory: Path,
     routers: Mapping[str, dict[str, object]],
-    failures: Mapping[str, str] = {},
+    failures: Mapping[str, str] | None = None,
     now: datetime = NOW,
     inventory: tuple[str, ...] = (),
     formats: tuple[str, ...] = ALL,
     dry: bool = False,
 ) -> Written:
     reports = {router: partial(report_of, router, given, now) for router, given in routers.items()}
-    failed = {router: Failure(router, message, now) for router, message in failures.items()}
+    failed = {router: Failure(router, message, now) for router, message in (failures or {}).items()}
     return ReportDirectory(directory, formats, dry).write(reports, failed, now, inventory.__contains__)
 
 

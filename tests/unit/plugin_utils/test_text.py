@@ -196,5 +196,3 @@ def test_markdown_code(text: str, markdown: str) -> None:
 )
 def test_markdown_text(text: str, markdown: str) -> None:
     assert markdown_text(text) == markdown
-
-
