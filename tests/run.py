@@ -168,7 +168,7 @@ def surroundings(part: Part) -> dict[str, str]:
     """The environment of a part: nothing of the user's Ansible settings, everything of its own virtual environment."""
     keep = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_", "PYTHON"))}
     keep["PATH"] = keep.get("PATH", os.defpath) + SYSTEM_PATH
-    keep["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+    keep["ANSIBLE_CONFIG"] = str(ROOT / "tests/ansible.cfg")
     if sys.platform == "linux":
         keep["LC_ALL"] = "C.UTF-8"
     if part.venv:

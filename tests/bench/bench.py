@@ -89,7 +89,7 @@ def play(routers: Fleet, playbook: Path, *options: str, **environment: str) -> R
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["ansible-playbook", "-i", str(routers.inventory), "-f", str(FORKS), *options, str(playbook)],
-            cwd=ROOT, env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **environment},
+            cwd=ROOT, env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg"), **environment},
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
         status, usage = os.wait4(process.pid, 0)[1:]
