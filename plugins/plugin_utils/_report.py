@@ -22,6 +22,7 @@ REPORT_SCHEMA = "homenet.traffic/report/1"
 INDEX_SCHEMA = "homenet.traffic/index/1"
 SINCE_COUNTING_BEGAN = "since counting began"
 
+_TOO_MANY_BYTES = 1 << 128
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -242,7 +243,7 @@ class _Reader:
         value = source.get(key)
         if value is None:
             return 0
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _TOO_MANY_BYTES:
             raise self._wrong(key, "a number of bytes")
         return int(value)
 

@@ -106,11 +106,12 @@ def write_whole(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(temporary, flags, 0o644)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
         try:
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with open(descriptor, "wb", buffering=0) as file:
+                left = memoryview(text.encode())
+                while left:
+                    left = left[file.write(left) :]
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)

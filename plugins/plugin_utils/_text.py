@@ -22,17 +22,21 @@ _SI_RATES = ("bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s", "Pbit/s", "Ebit/s"
 def _si(amount: int, units: tuple[str, ...]) -> str:
     """Three significant digits in the largest unit that keeps a digit before the point, in integers only."""
     sign, rest = ("-", -amount) if amount < 0 else ("", amount)
-    if rest < 1000:
+    power, place = divmod(len(str(rest)) - 1, 3)
+    if power == 0:
         return f"{sign}{rest} {units[0]}"
-    for power in range(1, len(units)):
-        for digits in (2, 1, 0):
-            step = 1000**power // 10**digits
-            rounded = (rest + step // 2) // step
-            if rounded < 1000:
-                number = str(rounded)
-                shown = f"{number[:-digits]}.{number[-digits:]}" if digits else number
-                return f"{sign}{shown} {units[power]}"
-    return f"{sign}{rest // 1000 ** (len(units) - 1)} {units[-1]}"
+    if power >= len(units):
+        return f"{sign}{rest // 1000 ** (len(units) - 1)} {units[-1]}"
+    digits = 2 - place
+    step = 10 ** (3 * power - digits)
+    number = str((rest + step // 2) // step)
+    if len(number) > 3:  # rounded up to the next power of ten
+        number, digits = number[:-1], digits - 1
+        if digits < 0:
+            power, digits = power + 1, 2
+            if power == len(units):
+                return f"{sign}1000 {units[-1]}"
+    return f"{sign}{number[:-digits]}.{number[-digits:]} {units[power]}" if digits else f"{sign}{number} {units[power]}"
 
 
 def human_bytes(amount: int) -> str:
@@ -205,6 +209,8 @@ def markdown_escape(value: object) -> str:
 # A semicolon separates cells where the comma is the decimal separator, so what follows one may be a first character.
 _FORMULA = re.compile(r"(^|;)(?=['\"\s\u200b\u2060\ufeff]*[=+\-@\t\r\n＝＋－＠﹢﹣﹦﹫−])")
 
+_HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]*\Z")  # most names and addresses, and quicker to see
+
 
 def csv_text(text: str) -> str:
     """The text of a CSV cell, with an apostrophe in front of anything that a spreadsheet could run as a formula."""
@@ -219,6 +225,8 @@ def csv_line(cells: Iterable[str | int | float | None]) -> str:
 def _csv_cell(cell: str | int | float | None) -> str:
     if cell is None:
         return ""
-    if isinstance(cell, str):
-        return '"' + csv_text(cell).replace('"', '""') + '"'
-    return str(cell)
+    if not isinstance(cell, str):
+        return str(cell)
+    if _HARMLESS.match(cell):
+        return f'"{cell}"'
+    return '"' + csv_text(cell).replace('"', '""') + '"'

@@ -122,6 +122,7 @@ def test_percent_of(part: int, whole: int, percent: float) -> None:
         ({"hosts": [{"ip": 5}]}, "'ip' is not a text"),
         ({"counters": [counter("10.0.0.1", 0, 0) | {"download_bytes": "5 GB"}]}, "'download_bytes' is not a number of bytes"),
         ({"counters": [counter("10.0.0.1", -1, 0)]}, "'download_bytes' is not a number of bytes"),
+        ({"counters": [counter("10.0.0.1", 10**5000, 0)]}, "'download_bytes' is not a number of bytes"),
         ({"counters": [counter("10.0.0.1", True, 0)]}, "'download_bytes' is not a number of bytes"),
         ({"read_at": "yesterday"}, "'read_at' is not a time with its time zone"),
         ({"read_at": "2026-11-22T13:00:00"}, "'read_at' is not a time with its time zone"),
