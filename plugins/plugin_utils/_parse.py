@@ -29,6 +29,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     InterfaceCounters,
     Lease,
     Neighbor,
+    Pattern,
     Rule,
     TrafficError,
 )
@@ -46,6 +47,7 @@ NOISE_LINE = "\t \t \t"
 END_OF_OUTPUT = "\x04"
 
 _LONGEST_EXCERPT = 120
+_LONGEST_LINE = 32768
 _LONGEST_MESSAGE = 1000
 _LARGEST_COUNTER = 2**64 - 1
 _HIDDEN = re.compile(
@@ -55,6 +57,9 @@ _HIDDEN = re.compile(
 )
 _ROUNDED = re.compile(r"[0-9]+(?:\.[0-9]+)?[KMGTPE]i?")
 _MAC = re.compile(r"[0-9a-f]{1,2}(?:([:-])[0-9a-f]{1,2})(?:\1[0-9a-f]{1,2}){4}")
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:3[0-2]|[12]?[0-9]|{_OCTET}(?:\.{_OCTET}){{3}}))?")
+_DIGITS = re.compile(r"[0-9./]+")
 _NO_MAC = "00:00:00:00:00:00"
 _NO_NAME = frozenset({"", "*", "?"})
 _WILDCARDS = frozenset({"", "*", "any", "anywhere", "0.0.0.0/0", "::/0"})
@@ -97,7 +102,7 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(_escape, text)
 
 
-def without_noise(text: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, int]:
+def without_noise(text: str, patterns: Sequence[Pattern | re.Pattern[str]]) -> tuple[str, int]:
     """``text`` without the lines that are noise as a whole, and how many there were. Line numbers do not change."""
     lines = text.split("\n")
     noisy = [number for number, line in enumerate(lines) if _fits(line, patterns)]
@@ -106,7 +111,7 @@ def without_noise(text: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, 
     return "\n".join(lines), len(noisy)
 
 
-def error_code(text: str, patterns: Mapping[str, Sequence[re.Pattern[str]]]) -> str | None:
+def error_code(text: str, patterns: Mapping[str, Sequence[Pattern | re.Pattern[str]]]) -> str | None:
     """What kind of error message ``text`` holds: the code of the first line that is one as a whole, or None."""
     for line in visible(text).split("\n"):
         for code, wordings in patterns.items():
@@ -115,7 +120,7 @@ def error_code(text: str, patterns: Mapping[str, Sequence[re.Pattern[str]]]) -> 
     return None
 
 
-def _fits(line: str, patterns: Sequence[re.Pattern[str]]) -> bool:
+def _fits(line: str, patterns: Sequence[Pattern | re.Pattern[str]]) -> bool:
     """Whether the whole line fits one of the patterns. Messages are short: a long line is somebody's attempt."""
     return len(line) <= _LONGEST_MESSAGE and any(pattern.fullmatch(line.strip()) for pattern in patterns)
 
@@ -143,8 +148,11 @@ def parse(kind: Kind, template: Path, text: str) -> list[Any]:
     lacking = _KINDS[kind].lacks(description.values)
     if lacking:
         raise TrafficError(f"{template} defines no Value {lacking.replace('|', ' or ')}, which a template for {kind} needs")
-    lines = visible(text).removesuffix("\n").split("\n")
+    shown = visible(text)
+    lines = shown.removesuffix("\n").split("\n")
     rows = _rows(description, lines)
+    if kind == "chains" and not shown.endswith("\n") and _is_cut_rule(rows, lines):
+        raise ParseError("truncated", description.name, len(lines), lines[-1])
     try:
         records = _KINDS[kind].build(rows)
     except _BadRow as bad:
@@ -225,6 +233,8 @@ def _rows(description: Description, lines: Sequence[str]) -> list[_Row]:
     for number, line in enumerate([*lines, END_OF_OUTPUT], start=1):
         if line == NOISE_LINE or (number > last and not description.names_its_ends):
             continue
+        if len(line) > _LONGEST_LINE:
+            raise _unknown_line(description, lines, number, "")
         try:
             found = description.fsm.ParseText(line + "\n", eof=False)
         except textfsm.TextFSMError as error:
@@ -404,10 +414,37 @@ def _rule(row: _Row) -> Rule:
         protocol=None if row["PROTOCOL"] in {"all", "0"} else row["PROTOCOL"],
         in_interface=_optional(row["IN"]),
         out_interface=_optional(row["OUT"]),
-        source=_optional(row["SOURCE"]),
-        destination=_optional(row["DESTINATION"]),
+        source=_place(row, row["SOURCE"]),
+        destination=_place(row, row["DESTINATION"]),
         extra=row["EXTRA"].strip(),
     )
+
+
+def _place(row: _Row, text: str) -> str | None:
+    """An address or a network of a rule, perhaps with a mask or negated. Without -n it can be a name."""
+    if text in _WILDCARDS:
+        return None
+    plain = text.removeprefix("!")
+    if (":" in plain and not _is_network(plain)) or (_DIGITS.fullmatch(plain) and not _IPV4.fullmatch(plain)):
+        row.refuse(f"{_excerpt(text)!r} is neither an address nor a network")
+    return text
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_cut_rule(rows: Sequence[_Row], lines: Sequence[str]) -> bool:
+    """Whether the last line ends inside the destination: iptables fills that column with blanks, like its heading."""
+    heads = [line for line in lines if line.rstrip().endswith(" destination")]
+    if not (heads and rows and rows[-1].line == len(lines) and rows[-1]["DESTINATION"]) or rows[-1]["EXTRA"].strip():
+        return False
+    width = len(heads[-1]) - heads[-1].rindex("destination")
+    return len(lines[-1]) - lines[-1].rindex(rows[-1]["DESTINATION"]) < width > len("destination")
 
 
 @dataclass(frozen=True)

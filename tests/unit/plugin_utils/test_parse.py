@@ -25,6 +25,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
     without_noise,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Lease, Neighbor, Rule, TrafficError
+from ansible_collections.homenet.traffic.tests.unit.plugin_utils import reading
 from ansible_collections.homenet.traffic.tests.unit.plugin_utils.reading import NOISE, quiet, template
 
 ARP = """IP address       HW type     Flags       HW address            Mask     Device
@@ -91,6 +92,7 @@ class TestNoise:
         """A host cannot hide its row with a name that looks like a log line."""
         row = f"192.168.1.2 0x1 0x2 02:00:00:00:00:02 * br0 {line}"
         assert without_noise(row, NOISE) == (row, 0)
+        assert without_noise(f"{line} (192.168.1.2) at 02:00:00:00:00:02 [ether] on br0" * 20, NOISE)[1] == 0
         for end in range(1, len(line)):
             name = line[:end].replace(" ", "")
             assert without_noise(f"{name} (192.168.1.2) at 02:00:00:00:00:02 [ether] on br0", NOISE)[1] == 0
@@ -276,10 +278,67 @@ class TestErrors:
         assert error_code("all is well\nnot found\n", {"not_found": [re.compile("x: not found")]}) is None
 
     def test_the_first_line_decides(self) -> None:
-        wordings = {"b": [re.compile("second|both")], "a": [re.compile("first|both")]}
+        wordings = {"b": [re.compile("second|both")], "a": [re.compile("first.*|both")]}
         assert error_code("what\n first \r\nsecond\n", wordings) == "a"
         assert error_code("both", wordings) == "b"
-        assert error_code("first" + " " * 5000 + "first", wordings) is None
+
+    def test_only_a_whole_line_of_the_length_of_a_message_is_one(self) -> None:
+        wordings = {"not_found": [re.compile("sh: .*: not found")], "busy": [re.compile("busy")]}
+        assert error_code("sh: x: not found", wordings) == "not_found"
+        assert error_code("192.168.1.2 sh: x: not found", wordings) is None
+        assert error_code("busy?", wordings) is None
+        assert error_code(f"sh: {'x' * 1000}: not found", wordings) is None
+
+    @pytest.mark.parametrize(
+        "place",
+        ["192.168.1", "192.168.1.256", "1.2.3.4/", "1.2.3.4/33", "1.2.3.4/255.255", "0", "!", "1.2.3.4.5", "fe80:::1", "!::/129"],
+    )
+    def test_a_rule_for_no_address(self, place: str) -> None:
+        template_name = "ip6tables" if ":" in place else "iptables"
+        text = CHAIN.split("\n       7")[0].replace("0.0.0.0/0  ", "::/0  ") if ":" in place else CHAIN
+        with pytest.raises(ParseError) as error:
+            parse("chains", template(template_name), text.replace("192.168.1.2 ", f"{place} ", 1))
+        assert error.value.line == 3
+
+    @pytest.mark.parametrize(
+        "place", ["192.168.1.0/24", "!10.0.0.0/255.0.255.0", "desk-pc.lan", "dsl.example.net/24", "1.2.3.4/0"]
+    )
+    def test_a_rule_for_some_place(self, place: str) -> None:
+        assert (
+            parse("chains", template("iptables"), CHAIN.replace("192.168.1.2 ", f"{place} ", 1))[0].rules[0].destination == place
+        )
+
+    def test_a_rule_that_was_cut_in_its_destination(self) -> None:
+        """192.168.1.2 can be the beginning of 192.168.1.20, and a rule without its matches counts other packets."""
+        text = CHAIN.split("\n       7")[0]
+        start = text.rindex("192.168.1.2")
+        for end in range(start + 1, len(text)):
+            with pytest.raises(ParseError):
+                parse("chains", template("iptables"), text[:end])
+        assert len(parse("chains", template("iptables"), text)[0].rules) == 1
+        stripped = "\n".join(line.rstrip() for line in text.split("\n"))  # a listing whose lines were trimmed is not cut
+        assert len(parse("chains", template("iptables"), stripped)[0].rules) == 1
+
+    def test_an_unknown_protocol_is_taken_for_one(self) -> None:
+        found = parse("chains", template("iptables"), CHAIN.replace("udp  --", "newproto --"))[0].rules[1]
+        assert (found.target, found.protocol) == (None, "newproto")
+
+    def test_an_interface_that_is_listed_twice(self) -> None:
+        text = (reading.FIXTURES / "proc_net_dev" / "proc_net_dev__linux_6.txt").read_text(encoding="utf-8")
+        with pytest.raises(ParseError, match="line 8: an interface that is listed twice"):
+            parse("interfaces", template("proc_net_dev"), text + text.splitlines()[2] + "\n")
+
+    def test_a_line_longer_than_any_device_prints(self) -> None:
+        row = "02:00:00:00:00:02  192.168.1.2        86399              "
+        with pytest.raises(ParseError) as error:
+            parse("names", template("lanhosts"), f"{row}a\n{row}{'n' * 40000}\n")
+        assert (error.value.line, error.value.code) == (2, "unknown_line")
+
+    def test_the_end_of_a_line_is_no_line(self) -> None:
+        block = "br0       Link encap:Ethernet  HWaddr 02:00:00:00:00:01\n          UP  MTU:1500  Metric:1\n"
+        with pytest.raises(ParseError) as error:
+            parse("interfaces", template("ifconfig"), block)
+        assert (error.value.code, error.value.line) == ("truncated", 2)
 
 
 class TestTemplatesOfUsers:
@@ -334,6 +393,27 @@ class TestTemplatesOfUsers:
         with pytest.raises(ParseError) as error:
             parse("neighbors", path, "busy\n")
         assert error.value.code == "busy"
+
+    @pytest.mark.parametrize(
+        ("kind", "values", "message"),
+        [
+            ("uptime", "DAYS", "line 2: a second uptime"),
+            ("routes", "INTERFACE OTHER", "line 1: a default route without an interface"),
+            ("interfaces", "OTHER INTERFACE RECEIVED SENT", "line 1: no interface"),
+        ],
+    )
+    def test_records_that_say_too_little_or_too_much(self, tmp_path: Path, kind: Kind, values: str, message: str) -> None:
+        head = "".join(f"Value {value} (\\d*)\n" for value in values.split())
+        filled = values.split()[-1] if kind == "routes" else values.split()[0]
+        path = self.write(tmp_path, f"{head}\nStart\n  ^${{{filled}}}$$ -> Record\n  ^. -> Error\n")
+        with pytest.raises(ParseError, match=message):
+            parse(kind, path, "1\n2\n")
+
+    def test_the_line_of_a_record_at_the_end(self, tmp_path: Path) -> None:
+        text = self.STRICT.replace("$$ -> Record", "$$").replace("  ^. ->", "  ^\\x04 -> Record\n  ^. ->")
+        with pytest.raises(ParseError) as error:
+            parse("neighbors", self.write(tmp_path, text), "10.0.0.1 is wrong\n")
+        assert (error.value.line, error.value.code) == (1, "bad_value")
 
     def test_rules_before_any_chain(self, tmp_path: Path) -> None:
         text = "Value CHAIN (x)\nValue PACKETS (\\d+)\nValue BYTES (\\d+)\n\nStart\n  ^${PACKETS} ${BYTES} -> Record\n  ^. -> Error\n"
