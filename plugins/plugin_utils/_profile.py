@@ -19,18 +19,17 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Pattern, TrafficError
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 READS = ("neighbors", "names", "routes", "interfaces", "addresses", "uptime")
 LOGIN_MOMENTS = ("user", "password", "failed", "lockout", "busy", "refused")
 TOKEN = "{token}"
 
-Patterns = tuple[re.Pattern[str], ...]
+Patterns = tuple[Pattern, ...]
 
 # A safe loader, in C where there is one.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_FLAGS = re.IGNORECASE | re.MULTILINE
 
 
 class ProfileError(TrafficError):
@@ -57,7 +56,7 @@ class Profile:
     logout: str | None
     iptables: str
     chain_template: Path
-    lan_interfaces: re.Pattern[str] | None
+    lan_interfaces: Pattern | None
     read: Mapping[str, tuple[Read, ...]]
     login: Mapping[str, Patterns]
     errors: Mapping[str, Patterns]
@@ -191,13 +190,16 @@ class _Checker:
             raise self.error(key, f"it must contain {TOKEN} once: a random word that the router prints back.")
         return text
 
-    def pattern(self, value: Any, key: str) -> re.Pattern[str]:
-        try:
-            return re.compile(self.text(value, key), _FLAGS)
-        except re.error as error:
-            raise self.error(key, f"it is not a regular expression: {error}.") from error
+    def pattern(self, value: Any, key: str) -> Pattern:
+        pattern = Pattern(self.text(value, key))
+        if self.path.parent != TEMPLATES / "routers":  # those of the collection were checked by its tests
+            try:
+                _ = pattern.compiled
+            except re.error as error:
+                raise self.error(key, f"it is not a regular expression: {error}.") from error
+        return pattern
 
-    def optional_pattern(self, value: Any, key: str) -> re.Pattern[str] | None:
+    def optional_pattern(self, value: Any, key: str) -> Pattern | None:
         return None if value is None else self.pattern(value, key)
 
     def patterns(self, value: Any, key: str) -> Patterns:

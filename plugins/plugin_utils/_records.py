@@ -9,7 +9,9 @@ are integers that were never rounded.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 
 
 class TrafficError(Exception):
@@ -21,6 +23,30 @@ class TrafficError(Exception):
     def __init__(self, message: str, *, unreachable: bool = False) -> None:
         super().__init__(message)
         self.unreachable = unreachable
+
+
+class Pattern:
+    """A regular expression without regard to case, ``^`` and ``$`` at line ends; compiled when it is first used.
+
+    Profiles hold about a hundred wordings of errors, and most runs meet none: compiling them all would cost each run more
+    than talking to the router.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """The compiled expression. Raises re.error."""
+        return re.compile(self.pattern, re.IGNORECASE | re.MULTILINE)
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Where it is found in a text."""
+        return self.compiled.search(text)
+
+    def fullmatch(self, text: str) -> re.Match[str] | None:
+        """The match, if the whole text fits."""
+        return self.compiled.fullmatch(text)
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,8 @@ def known_hosts(router: Router) -> dict[str, Any]:
 def _prepare() -> None:
     """Read and compile what every worker needs: an action is imported once, in the parent, before it forks the workers."""
     for profile in (_profile.common(), *_profile.builtin()):
-        for ways in profile.read.values():
-            for way in ways:
-                load_template(way.template)
+        for ways in filter(None, profile.read.values()):
+            load_template(ways[0].template)  # the way that is usually taken
         load_template(profile.chain_template)
     for name in CONNECTIONS:
         connection_loader.get(name, class_only=True)

