@@ -1,0 +1,152 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Set-up, update, flush and removal over real telnet to an emulated router, cut at every command and at many bytes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from router.firewall import Packet
+from router.router import Router as Emulated
+from router.serving import serve
+from router.spec import RouterSpec
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
+    Marker,
+    Observed,
+    Settings,
+    Step,
+    Wanted,
+    plan_absent,
+    plan_empty,
+    plan_present,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Limits, Session
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Change, Router
+from ansible_collections.homenet.traffic.plugins.plugin_utils._telnet import TelnetStream
+
+SETTINGS = Settings()
+BROADCOM = _profile.load("broadcom")
+HOSTS = ("192.168.1.2", "192.168.1.3")
+Plan = Callable[[Observed], tuple[Step, ...]]
+
+
+def present(*hosts: str) -> Plan:
+    return lambda seen: plan_present(SETTINGS, seen, Wanted(hosts, ("ppp0",)), Marker("127.1.2.3", "127.3.2.1"))
+
+
+PLANS: dict[str, tuple[Plan | None, Plan]] = {
+    "set-up": (None, present(*HOSTS)),
+    "update": (present(HOSTS[0]), present(*HOSTS)),
+    "flush": (present(*HOSTS), lambda seen: plan_empty(SETTINGS, seen)),
+    "removal": (present(*HOSTS), lambda seen: plan_absent(SETTINGS, seen)),
+}
+
+
+def run(emulated: Emulated, plan: Plan) -> list[str]:
+    """One session as a module has it. Returns the commands that changed something."""
+    session = Session(
+        TelnetStream(emulated.host, emulated.port, 5), "home", Credentials("admin", "admin"), BROADCOM, limits=Limits(5, 5)
+    )
+    change = Change()
+    try:
+        session.login()
+        router = Router(session.run, BROADCOM, "home", SETTINGS)
+        router.converge(plan, change, router.observe())
+    finally:
+        session.logout()
+    return change.commands
+
+
+def fate(emulated: Emulated) -> tuple[list[str], str]:
+    """What happens to packets of every kind (not counted), and everybody else's rules and counters."""
+    packets = [
+        Packet(*ends, ctstate=state, bytes=0, count=0)
+        for host in (*HOSTS, "192.168.1.99", "192.168.1.250")
+        for state in ("NEW", "ESTABLISHED")
+        for ends in ((host, "203.0.113.9", "br0", "ppp0"), ("203.0.113.9", host, "ppp0", "br0"))
+    ]
+    foreign = emulated.foreign_firewall(counters=True).splitlines()
+    begun = tuple(f":{'TRAFFIC'[:length]} " for length in range(1, 7))  # an empty chain that a cut -N left
+    return [emulated.firewall.walk(packet) for packet in packets], "\n".join(
+        line for line in foreign if not line.startswith((*begun, "#"))
+    )
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulated]:
+    with serve(RouterSpec(hosts=3, max_sessions=0)) as routers:
+        yield routers[0]
+
+
+def prepared(emulated: Emulated, first: Plan | None) -> tuple[list[str], str]:
+    emulated.clear_faults()
+    emulated.restart()
+    if first:
+        run(emulated, first)
+    return fate(emulated)
+
+
+def cut_and_finish(emulated: Emulated, name: str, **faults: Any) -> bool:
+    """Whether the cut struck. Afterwards everything passes as before, and the next run reaches what was wanted."""
+    first, plan = PLANS[name]
+    before = prepared(emulated, first)
+    emulated.set_faults(**faults)
+    struck = False
+    try:
+        run(emulated, plan)
+    except TrafficError as error:
+        struck = True
+        assert "home" in str(error)
+        assert "Run it again" in str(error)
+    emulated.clear_faults()
+    assert fate(emulated) == before
+    run(emulated, plan)
+    assert run(emulated, plan) == []
+    assert fate(emulated) == before
+    return struck
+
+
+@pytest.mark.parametrize("when", ["before", "ran", "answered"])
+@pytest.mark.parametrize("name", PLANS)
+def test_cut_at_every_command(emulated: Emulated, name: str, when: str) -> None:
+    number = 2  # the first is the log-in's own
+    while cut_and_finish(emulated, name, cut_at_command=number, cut_when=when):
+        number += 1
+    assert number > 10, "the reads, the changes, the reads again"
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_cut_at_bytes_and_the_beginning_of_the_line_is_run(emulated: Emulated, name: str) -> None:
+    first, plan = PLANS[name]
+    prepared(emulated, first)
+    emulated.sessions.clear()
+    run(emulated, plan)
+    total = sum(len(line) + 2 for line in emulated.sessions[-1].lines)
+    random.seed(name)
+    struck = sum(
+        cut_and_finish(emulated, name, cut_after_received=random.randrange(40, total), cut_runs_partial=True) for _ in range(50)
+    )
+    assert struck > 40
+
+
+def test_what_was_counted_before_a_change_is_kept_when_it_fails(emulated: Emulated) -> None:
+    prepared(emulated, present(*HOSTS))
+    emulated.use_link(HOSTS[0], 1000, 2000)
+    emulated.set_faults(cut_at_command=7)
+    change = Change()
+    session = Session(TelnetStream(emulated.host, emulated.port, 5), "home", Credentials("admin", "admin"), BROADCOM)
+    session.login()
+    router = Router(session.run, BROADCOM, "home", SETTINGS)
+    with pytest.raises(TrafficError):
+        router.converge(PLANS["flush"][1], change, router.observe())
+    session.logout()
+    assert change.before and change.before.chain
+    assert sum(rule.bytes for rule in change.before.chain.rules) == 3000
+    assert change.commands
