@@ -186,7 +186,7 @@ def shown(name: str) -> str:
 
 # A sample's text -> the answers in it
 
-_PROMPT = re.compile(r"^( ?(?:[^\s@]+@[^\s:]+(?=:)|[\w.-]+(?:\([\w-]+\))?(?=[>#$])|~ |)):?[^\s>#$]*([>#$])(?: .*|)$")
+_PROMPT = re.compile(r"(?P<start>[^>#$%\n]{0,60})(?P<sign>[>#$%])(?P<blank> ?)")
 
 
 def answers(name: str, text: str) -> list[str]:
@@ -202,14 +202,14 @@ def answers(name: str, text: str) -> list[str]:
 
 
 def _prompt_of(text: str) -> re.Pattern[str]:
-    """What starts the lines of this text that show a prompt, learned from the first one."""
-    for line in visible(text).split("\n"):
-        found = _PROMPT.match(line)
-        if found and not any(pattern.fullmatch(line) for pattern in NOISE):
-            start = found[1].strip()
-            inside = r"[^\s>#$]*" if "@" in start else ""
-            return re.compile(rf" ?{re.escape(start)}{inside} ?{re.escape(found[2])}(?:\s|$)")
-    raise AssertionError("no prompt in a text that should have one")
+    """What starts the lines of this text that show a prompt, learned from its first line. A shell's names its folder."""
+    found = _PROMPT.match(visible(text))
+    assert found, "no prompt in the first line of a text that should have one"
+    start = found["start"].strip()
+    account = re.match(r"\[?[^\s@]+@[^\s:\]]+", start)
+    fixed, varying = (account[0], r"[^>#$%]*") if account else (start, "")
+    after = "" if start and not found["blank"] else r"(?:\s|$)"
+    return re.compile(rf" ?{re.escape(fixed)}{varying} ?{re.escape(found['sign'])}{after}")
 
 
 def _between(text: str, is_command: Callable[[str], Any]) -> list[str]:

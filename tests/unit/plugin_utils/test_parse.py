@@ -315,9 +315,10 @@ class TestErrors:
         for end in range(start + 1, len(text)):
             with pytest.raises(ParseError):
                 parse("chains", template("iptables"), text[:end])
-        assert len(parse("chains", template("iptables"), text)[0].rules) == 1
-        stripped = "\n".join(line.rstrip() for line in text.split("\n"))  # a listing whose lines were trimmed is not cut
-        assert len(parse("chains", template("iptables"), stripped)[0].rules) == 1
+        for whole in (text, f"{text}\n\n", quiet(f"{text}\n{TestNoise.LOG[1]}")):
+            assert len(parse("chains", template("iptables"), whole)[0].rules) == 1
+        trimmed = "\n".join(line.rstrip() for line in text.replace("192.168.1.2", "10.0.0.1").split("\n"))
+        assert len(parse("chains", template("iptables"), trimmed)[0].rules) == 1
 
     def test_an_unknown_protocol_is_taken_for_one(self) -> None:
         found = parse("chains", template("iptables"), CHAIN.replace("udp  --", "newproto --"))[0].rules[1]
