@@ -438,7 +438,7 @@ def test_the_file_imports_without_textfsm(monkeypatch: pytest.MonkeyPatch) -> No
     assert found["HAS_TEXTFSM"] is False
 
 
-def test_a_chain_is_read_in_a_millisecond() -> None:
+def test_a_chain_is_read_in_milliseconds() -> None:
     """Thirty rules: fleets read thousands. The bound is wide, for machines that are shared; see also make bench."""
     rules = CHAIN + "".join(CHAIN.splitlines(keepends=True)[2:] * 14)
     path = template("iptables")
