@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -38,15 +39,16 @@ class ActionModule(ActionBase):
         """Show them. Errors are returned, not raised."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        results = registered(variables, arguments["result"])
+        own: object = None
         try:
+            _checked, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+            results = registered(variables, arguments["result"])
+            own = results.get(variables["inventory_hostname"])
             require_run_once(self._task.run_once, results)
             require_one(results, arguments["result"])
             Display().display(self._text(arguments, results))
-        except TrafficError as error:
+        except (AnsibleError, TrafficError) as error:
             result.update(failed=True, msg=str(error))
-        own = results.get(variables["inventory_hostname"])
         if is_unreachable(own):  # a play ignores that its first router is unreachable, so that this task runs at all
             result.update(unreachable=True, msg=why_not(own, ""))
         return result

@@ -19,6 +19,7 @@ options:
     description:
       - The interfaces to the Internet. V(auto) takes those of the default routes.
       - It must be the routed interface, such as V(ppp0), not the Ethernet or ATM device under it.
+      - Without it, the variable C(traffic_wan_interfaces) counts, then the default.
     type: list
     elements: str
     default: [auto]
@@ -40,11 +41,11 @@ attributes:
     CHAIN = r"""
 options:
   chain:
-    description: The name of the chain.
+    description: The name of the chain. Without it, the variable C(traffic_chain) counts, then the default.
     type: str
     default: TRAFFIC
   table:
-    description: The table that the chain is in.
+    description: The table that the chain is in. Without it, the variable C(traffic_table) counts, then the default.
     type: str
     choices: [filter, mangle]
     default: filter

@@ -30,12 +30,16 @@ options:
     choices: [present, empty, absent]
     default: present
   hosts:
-    description: The addresses to count. V(arp) takes the devices on the network now.
+    description:
+      - The addresses to count. V(arp) takes the devices on the network now.
+      - Without it, the variable C(traffic_hosts) counts, then the default.
     type: list
     elements: str
     default: [arp]
   prune:
-    description: With O(state=present), take away the rules of hosts that are not among O(hosts) any more.
+    description:
+      - With O(state=present), take away the rules of hosts that are not among O(hosts) any more.
+      - Without it, the variable C(traffic_prune) counts, then the default.
     type: bool
     default: false
 seealso:

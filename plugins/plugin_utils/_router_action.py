@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 
@@ -36,13 +37,34 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         """Run the action. Errors are returned, not raised: a raised one gets prefixes, and an excerpt of the playbook."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         try:
+            self._take_variables(task_vars or {})
             _checked, arguments = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
+            self._require_connection()
             self.work(arguments, result)
         except TrafficError as error:
             result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
+        except AnsibleError as error:
+            result.update(failed=True, msg=str(error))
         finally:
             self._connection.close()
         return result
+
+    def _take_variables(self, variables: dict[str, Any]) -> None:
+        """For an option that the task does not give, the variable ``traffic_OPTION`` counts, as with a connection's options.
+
+        Templating every option in the playbook would cost each router more than reading its counters.
+        """
+        for option in self.ARGUMENTS:
+            name = f"traffic_{option}"
+            if option != "profile" and option not in self._task.args and name in variables:
+                self._task.args[option] = self._templar.template(variables[name])
+
+    def _require_connection(self) -> None:
+        if self._connection.transport not in CONNECTIONS:
+            raise TrafficError(
+                f"ansible_connection is {self._connection.transport!r}; a router is reached with {' or '.join(CONNECTIONS)}. Set "
+                "it in the inventory."
+            )
 
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         """Do the job and fill the result. What it holds when an error is raised is returned with the error."""
@@ -50,11 +72,6 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
     def open_router(self, arguments: dict[str, Any], settings: _chain.Settings) -> Router:
         """Log in."""
-        if self._connection.transport not in CONNECTIONS:
-            raise TrafficError(
-                f"ansible_connection is {self._connection.transport!r}; a router is reached with {' or '.join(CONNECTIONS)}. Set "
-                "it in the inventory."
-            )
         if arguments["profile"]:
             self._connection.set_option("profile", arguments["profile"])
         session = self._connection.session()

@@ -10,10 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from router.firewall import Packet
-from router.router import Router as Emulated
-from router.serving import serve
-from router.spec import RouterSpec
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
@@ -30,6 +26,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import C
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Change, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._telnet import TelnetStream
+from router.firewall import Packet
+from router.router import Router as Emulated
+from router.serving import serve
+from router.spec import RouterSpec
 
 SETTINGS = Settings()
 BROADCOM = _profile.load("broadcom")
