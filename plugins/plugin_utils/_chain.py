@@ -59,6 +59,11 @@ class Settings:
                 f"traffic_chain: {self.chain!r} is a name of iptables' own. Choose another one, such as TRAFFIC: "
                 "the chain holds nothing but counting rules and is emptied and removed as a whole."
             )
+        if self.chain.startswith(tuple(BUILT_IN_CHAINS)):
+            raise ChainError(
+                f"traffic_chain: {self.chain!r} begins with the name of a chain of iptables' own, which a command that was cut off "
+                "could meet instead. Choose another name, such as TRAFFIC."
+            )
         if self.table not in ("filter", "mangle"):
             raise ChainError(f"traffic_table: {self.table!r} is neither 'filter' nor 'mangle'.")
 
@@ -335,7 +340,7 @@ def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_mar
     if observed.chain is None:
         steps.append(Step("new", settings.chain))
     chain = observed.chain or Chain(settings.chain, 0, None, ())
-    steps += [Step("delete_number", settings.chain, number=number) for number in _idle_duplicates(chain)]
+    steps += [Step("delete_number", settings.chain, number=number) for number in _removable(_idle_duplicates(chain))]
     if wanted.prune:
         steps += _pruned(settings, chain, wanted)
     where: Literal["append", "insert"] = "insert" if chain.rules else "append"
@@ -453,8 +458,15 @@ def _idle_duplicates(chain: Chain) -> list[int]:
     return numbers[::-1]
 
 
+def _removable(numbers: list[int]) -> list[int]:
+    """Those of them whose digits, cut off anywhere, are again one of them or no number of a rule."""
+    return [
+        number for number in numbers if all(int(str(number)[:length]) in numbers for length in range(1, len(str(number))))
+    ]
+
+
 def _pruned(settings: Settings, chain: Chain, wanted: Wanted) -> list[Step]:
-    duplicates = set(_idle_duplicates(chain))
+    duplicates = set(_removable(_idle_duplicates(chain)))
     gone = []
     for number, rule in enumerate(chain.rules, 1):
         match = match_of(rule)

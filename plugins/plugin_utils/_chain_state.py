@@ -159,7 +159,10 @@ def _rule_problems(chain: Chain) -> Iterator[Problem]:
     foreign = [number for number, rule in enumerate(chain.rules, 1) if not is_ours(rule)]
     if foreign:
         numbers = ", ".join(map(str, foreign))
-        yield Problem("foreign_rule", f"Rule {numbers} of {chain.name} is not of homenet.traffic; it was left alone.")
+        yield Problem(
+            "foreign_rule",
+            f"Rule {numbers} of {chain.name} is not of homenet.traffic; it was left alone. What it lets return is not counted behind it.",
+        )
     grouped = rules_by_match(chain.rules)
     repeated = {
         match.host or "the catch-all"
@@ -192,7 +195,7 @@ def _catch_all_problems(chain: Chain, interfaces: list[str]) -> Iterator[Problem
             f"The way to the Internet is {_some(uncounted)}, but the chain counts on {_some(counting)}: new traffic is not "
             "counted. Run setup_traffic.",
         )
-    if any(
+    if _returns_all(chain) or any(
         Match(direction, interface, None) not in grouped
         for interface in interfaces
         if interface in counting
@@ -210,6 +213,17 @@ def _catch_all_problems(chain: Chain, interfaces: list[str]) -> Iterator[Problem
         yield Problem(
             "catch_all_not_last", f"The catch-all stands before the rules of {_some(late)}. Run setup_traffic."
         )
+
+
+def _returns_all(chain: Chain) -> bool:
+    """Whether somebody else's rule sends everything back before it meets the catch-all."""
+    for rule in chain.rules:
+        match = match_of(rule)
+        if match and match.host is None:
+            return False
+        if rule.target == "RETURN" and not (rule.protocol or rule.source or rule.destination or rule.extra):
+            return True
+    return False
 
 
 def _returns_before(chain: Chain, match: Match, catch_all: Match) -> bool:

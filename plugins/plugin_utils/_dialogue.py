@@ -24,10 +24,10 @@ QUIET = 0.3  # seconds without a byte after which a text is taken to be complete
 NUDGE = 2.0  # seconds without a byte after which a router that did not print its prompt again is asked for it
 FAREWELL = 1.0  # seconds given to the router to close after the log-out
 
-_TERMINAL = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
-_TERMINAL_SEQUENCE = re.compile(_TERMINAL)
+_TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _LIKE_A_PROMPT = re.compile(r"[#>$] ?$")
-_LONGEST_PROMPT = 512  # bytes
+_LONGEST_PROMPT = 512
+_LONGEST_LINE = 400  # of the lines that tell something during a log-in
 _PROFILES_PAGE = "docs/profiles.md shows how to support another router."
 
 
@@ -79,22 +79,34 @@ def moment(text: str, profile: Profile) -> str | None:
     One of the keys of the profile's ``login`` (``user``, ``password``, ``failed``, ``lockout``, ``busy``, ``refused``),
     or ``prompt``, or None.
     """
-    for name in ("refused", "busy", "lockout", "failed"):
-        if _found(profile.login[name], text):
-            return name
+    return _refused_by(text, profile) or _asks_for(text, profile)
+
+
+def _refused_by(text: str, profile: Profile) -> str | None:
+    """Which words of a refusal stand in a text."""
+    return next((name for name in ("refused", "busy", "lockout", "failed") if _telling_line(text, profile.login[name])), None)
+
+
+def _asks_for(text: str, profile: Profile) -> str | None:
+    """What the last line asks for."""
     line = _last_line(text)
     for name in ("password", "user"):
-        if _found(profile.login[name], line):
+        if _telling_line(line, profile.login[name]):
             return name
-    return "prompt" if any(pattern.fullmatch(line) for pattern in profile.prompt) else None
+    return "prompt" if len(line) <= _LONGEST_LINE and any(one.fullmatch(line) for one in profile.prompt) else None
 
 
-def _found(patterns: Patterns, text: str) -> re.Match[str] | None:
-    return next((found for found in (pattern.search(text) for pattern in patterns) if found), None)
+def _telling_line(text: str, patterns: Patterns) -> str | None:
+    """The first line that fits one of the patterns. Messages are short: a long line would only cost time."""
+    for line in re.split(r"[\r\n]", text):
+        if line and len(line) <= _LONGEST_LINE and any(pattern.search(line) for pattern in patterns):
+            return line
+    return None
 
 
 def _last_line(text: str) -> str:
-    return re.split(r"[\r\n]", _TERMINAL_SEQUENCE.sub("", text))[-1]
+    start = max(text.rfind("\n"), text.rfind("\r")) + 1
+    return _TERMINAL_SEQUENCE.sub("", text[start:]) if len(text) - start <= _LONGEST_PROMPT else text[start:]
 
 
 class Session:
@@ -124,6 +136,7 @@ class Session:
         self._received = bytearray()
         self._deadline = 0.0
         self._prompt: str | None = None
+        self._sent = _Sent()
 
     @property
     def profile(self) -> Profile:
@@ -136,46 +149,56 @@ class Session:
         """Answer the router's questions up to its first prompt. A password is given once, never twice."""
         self._deadline = self._clock() + self._limits.login
         said = ""
-        sent = _Sent()
         while True:
-            state = self._next_moment(sent)
+            state = self._next_moment()
             text = self._text()
             said += text
             if state == "prompt":
                 break
             self._received.clear()
-            self._answer(state, text, sent)
+            self._answer(state, text)
         self._prompt = _last_line(said).rstrip(" ")
         self._profile = self._recognized(said)
         if self._profile.sync:
             self._received.clear()
             self._synchronize()
 
-    def _next_moment(self, sent: _Sent) -> str:
-        """Read until the router waits for something or has refused."""
+    def _next_moment(self) -> str:
+        """Read until the router waits for something, or has refused."""
+        asked_again = False
         while True:
             text = self._text()
-            state = moment(text, self._profile)
-            if state and self._is_certain(state, text, sent):
-                return state
-            if not self._receive_within(QUIET):
-                if state is None and sent.password and _LIKE_A_PROMPT.search(_last_line(text)):
-                    state = "prompt"  # a text without a line end stands in front of it
+            state = _asks_for(text, self._profile)
+            if state and self._is_expected(state):
+                return state  # whatever a banner above it says
+            if not self._receive_within(NUDGE if asked_again else QUIET):
+                state = _refused_by(text, self._profile) or state or self._prompt_behind_text(text)
                 if state:
                     return state
-                self._receive_or_fail(self._silence)
+                if self._sent.password and not asked_again:
+                    asked_again = True  # a line of the router's log may have hidden the prompt: have it printed again
+                    self._receive_or_ask()
+                else:
+                    self._receive_or_fail(self._silence)
 
-    def _is_certain(self, state: str, text: str, sent: _Sent) -> bool:
-        """Whether to act at once, or to wait if the router goes on: a question is certain where it was to be expected."""
-        if state in ("user", "password"):
-            return not getattr(sent, state) and not sent.password
-        if state == "prompt":
-            return sent.password
-        found = _found(self._profile.login[state], text)
-        return found is not None and "\n" in text[found.end() :]  # the router's words are quoted to the end of their line
+    def _is_expected(self, state: str) -> bool:
+        """Whether to act at once, or to wait if the router goes on. A banner may hold words that look like a question."""
+        if state == "user":
+            return not self._sent.user and not self._sent.password
+        if state == "password":
+            return self._sent.user and not self._sent.password
+        return self._sent.password
 
-    def _answer(self, state: str, text: str, sent: _Sent) -> None:
-        if state in ("user", "password") and not sent.password and not getattr(sent, state):
+    def _prompt_behind_text(self, text: str) -> str | None:
+        """A prompt of unknown form, or behind a text without a line end, once there can be one."""
+        return "prompt" if self._sent.password and _LIKE_A_PROMPT.search(_last_line(text)) else None
+
+    def _receive_or_ask(self) -> None:
+        if not self._receive_within(NUDGE):
+            self._send("")
+
+    def _answer(self, state: str, text: str) -> None:
+        if state in ("user", "password") and not self._sent.password and not getattr(self._sent, state):
             answer = self._credentials.user if state == "user" else self._credentials.password
             if answer is None:
                 raise DialogueError(
@@ -183,7 +206,7 @@ class Session:
                     f"ansible_{state} in the inventory.",
                     unreachable=True,
                 )
-            setattr(sent, state, True)
+            setattr(self._sent, state, True)
             self._doing = f"the {'user name' if state == 'user' else 'password'} was sent"
             self._send(answer)
             return
@@ -191,6 +214,7 @@ class Session:
 
     def _refusal(self, state: str, text: str) -> DialogueError:
         words = self._quote(self._words(state, text))
+        self._sent = _Sent()  # not inside: a log-out command would be taken for another user name
         if state == "busy":
             return DialogueError(
                 f"{self._where} lets nobody in now, for another administrator is logged in: {words}. Log out there (a browser "
@@ -214,13 +238,9 @@ class Session:
 
     def _words(self, state: str, text: str) -> str:
         """The router's own words for it: the line that told, or the last one before its next question."""
-        found = _found(self._profile.login.get(state, ()), text) if state not in ("user", "password") else None
-        if found:
-            start = text.rfind("\n", 0, found.start() + 1) + 1
-            end = text.find("\n", found.end())
-            return text[start : end if end >= 0 else len(text)]
+        told = _telling_line(text, self._profile.login[state]) if state not in ("user", "password") else None
         lines = [line for line in text.splitlines() if line.strip()]
-        return lines[-2] if len(lines) > 1 else lines[-1]
+        return told or (lines[-2] if len(lines) > 1 else lines[-1])
 
     def _recognized(self, said: str) -> Profile:
         if not self._candidates:
@@ -327,7 +347,7 @@ class Session:
     def logout(self) -> None:
         """Log out with the router's own command, so that it does not keep the session, and close. Never fails."""
         try:
-            if self._profile.logout and self._prompt is not None:
+            if self._profile.logout and (self._prompt is not None or self._sent.password):
                 self._send(self._profile.logout)
                 limit = self._clock() + FAREWELL
                 while (left := limit - self._clock()) > 0 and self._stream.read(left):
@@ -342,11 +362,9 @@ class Session:
 
     def _send(self, line: str) -> None:
         try:
-            self._stream.write(line.encode() + b"\n")
+            self._stream.write(line.encode("utf-8", "surrogateescape") + b"\n")
         except OSError as error:
-            raise DialogueError(
-                f"{self._where}: the connection was lost: {error.strerror or error}.", unreachable=self._prompt is None
-            ) from error
+            raise self._lost(error) from error
 
     def _text(self) -> str:
         return self._received.decode("utf-8", "replace")
@@ -358,7 +376,10 @@ class Session:
     def _receive_within(self, seconds: float) -> bool:
         """Take what arrives, waiting no longer than this or the deadline. False when nothing came."""
         left = self._deadline - self._clock()
-        data = self._stream.read(min(seconds, left)) if left > 0 else None
+        try:
+            data = self._stream.read(min(seconds, left)) if left > 0 else None
+        except OSError as error:
+            raise self._lost(error) from error
         if data is None:
             if self._clock() >= self._deadline:
                 raise self._silence() if self._prompt is None else self._no_prompt()
@@ -397,6 +418,12 @@ class Session:
             f"seen is {self._quote(line)}. If that is its prompt or its question, {_PROFILES_PAGE}"
         )
 
+    def _lost(self, error: OSError) -> DialogueError:
+        return DialogueError(
+            f"{self._where}: the connection was lost: {error.strerror or error}. Run it again; what was done already is kept.",
+            unreachable=self._prompt is None,
+        )
+
     def _no_prompt(self) -> DialogueError:
         return DialogueError(
             f"{self._where} did not finish `{self._doing}` within {self._limits.command:g} s. The last line seen is "
@@ -421,9 +448,11 @@ class Session:
         )
 
     def _quote(self, words: str) -> str:
+        password = self._credentials.password
+        if password:
+            for secret in (password, visible(password), password.strip()):
+                words = words.replace(secret, "***") if secret else words
         text = visible(words).strip()
-        if self._credentials.password:
-            text = text.replace(self._credentials.password, "***")
         return '"' + (text if len(text) <= 120 else f"{text[:117]}...") + '"'
 
 
@@ -439,8 +468,22 @@ def _without_echo(text: str, command: str) -> str:
     first, _, rest = text.lstrip("\r\n").partition("\n")
     if command in first:
         return rest
-    # A terminal's line editor breaks a long line and moves its cursor about.
-    between = rf"(?:[\r\n\x08 ]|{_TERMINAL})*"
-    wrapped = re.match(between + between.join(map(re.escape, command)) + rf"{between}?[\r\n]+", text)
+    end = _end_of_wrapped_echo(text, command)
     # Without an echo, the blank at the end of the prompt may have come late.
-    return text[wrapped.end() :] if wrapped else text.removeprefix(" ")
+    return text.removeprefix(" ") if end is None else text[end:]
+
+
+def _end_of_wrapped_echo(text: str, command: str) -> int | None:
+    """Where an echo ends that a terminal's line editor has broken into lines, moving its cursor about; None without one."""
+    at = 0
+    for character in command.replace(" ", ""):
+        while at < len(text) and text[at] != character:
+            sequence = _TERMINAL_SEQUENCE.match(text, at)
+            if not sequence and text[at] not in "\r\n\b ":
+                return None
+            at = sequence.end() if sequence else at + 1
+        at += 1
+    if at > len(text):
+        return None
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end + 1

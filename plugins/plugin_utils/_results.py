@@ -35,7 +35,7 @@ def names_result(leases: Sequence[Lease], hosts: Sequence[Host]) -> list[dict[st
     """``names``: the names of devices that are not there now. Their rules are, and their counters."""
     present = {host.ip for host in hosts}
     return [
-        {"ip": lease.ip, "mac": lease.mac, "name": lease.name} for lease in leases if lease.name and lease.ip not in present
+        {"ip": lease.ip, "mac": lease.mac, "name": lease.name} for lease in leases if lease.ip and lease.name and lease.ip not in present
     ]
 
 

@@ -9,6 +9,7 @@ only after it was read back.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Step,
     check_interface,
     command,
+    list_all_command,
     list_command,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
@@ -44,6 +46,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
 
 LOCK_PATIENCE = 10.0  # seconds to wait for another program's xtables lock
 LOCK_PAUSE = 0.5
+ROUNDS = 40  # of planning and doing; two or three are usual, each number of a duplicate rule takes one
 
 _ABSENT = ("not_found", "unrecognized_command", "bad_argument")  # this way of asking is not to be had here: try the next
 _HELP = {
@@ -116,7 +119,13 @@ class Router:
                     "to [ppp0]."
                 )
             for interface in found:
-                check_interface(interface)
+                try:
+                    check_interface(interface)
+                except ChainError as error:
+                    raise TrafficError(
+                        f"{self.where}: the default route leads to {_quote(interface)}, which cannot name an interface. Set "
+                        "traffic_wan_interfaces."
+                    ) from error
             self._wan = found
         return self._wan
 
@@ -140,14 +149,15 @@ class Router:
         if lan and neighbor.interface and not lan.fullmatch(neighbor.interface):
             return False  # the device under a PPP connection: its neighbors are the provider's
         address = IPv4Address(neighbor.ip)
-        if any(one.ip == neighbor.ip for one in own):
+        if address.is_multicast or any(one.ip == neighbor.ip for one in own):
             return False
-        networks = [
-            IPv4Interface(f"{one.ip}/{one.prefix}").network
+        networks = {
+            (one.interface, IPv4Interface(f"{one.ip}/{one.prefix}").network)
             for one in own
-            if one.interface == neighbor.interface and one.prefix is not None and ":" not in one.ip
-        ]
-        return not networks or any(address in network for network in networks)
+            if one.interface not in wan and one.prefix is not None and ":" not in one.ip and not IPv4Address(one.ip).is_loopback
+        }
+        # An interface without an address of its own, where others have one, is a device under something else.
+        return not networks or any(name == neighbor.interface and address in network for name, network in networks)
 
     def leases(self) -> list[Lease]:
         """The names that the router knows; empty where it knows none."""
@@ -160,6 +170,12 @@ class Router:
     def wan_counters(self) -> list[InterfaceCounters | None]:
         """The own counters of the interfaces to the Internet, in their order; None where the router cannot tell."""
         found = {one.interface: one for one in self._read_or_warn("interfaces")}
+        missing = [interface for interface in self.wan_interfaces() if interface not in found]
+        if found and missing:
+            self._unread.append(
+                f"{self.where}: the router shows no interface {', '.join(missing)} now (it shows {', '.join(found)}). If the link is up, "
+                "set traffic_wan_interfaces to the one that leads to the Internet."
+            )
         return [found.get(interface) for interface in self.wan_interfaces()]
 
     def uptime(self) -> int | None:
@@ -285,22 +301,45 @@ class Router:
         """
         change.before = change.after = observed
         steps = plan(observed)
-        while steps:
+        if steps:
+            self._refuse_prefixes()
+        for _round in range(ROUNDS):
+            if not steps:
+                return
             words = self._perform(steps, change)
             change.after = self.observe()
             left = plan(change.after)
-            if left and len(left) >= len(steps):
-                raise ChainError(self._not_done(left, words))
+            if left == steps and words:
+                break
             steps = left
+        if steps:
+            raise ChainError(self._not_done(steps, words))
 
     def _perform(self, steps: Sequence[Step], change: Change) -> str:
-        for step in steps:
+        """Run steps up to one that is answered with words, which are returned, or that wants another look before or after."""
+        for number, step in enumerate(steps):
+            if number and step.chain == "FORWARD" and step.action == "insert":
+                return ""  # never a second jump: see first whether another run has set one meanwhile
             line = command(self.settings, step)
             change.commands.append(line)
             words, _noise = without_noise(self._iptables(line), self._profile.noise)
             if words.strip():
                 return f"`{line}` was answered with {_quote(words)}"
+            if step.action == "delete_number":
+                return ""  # the numbers of the others may have changed meanwhile
         return ""
+
+    def _refuse_prefixes(self) -> None:
+        """A command that was cut in the name of our chain must not meet somebody else's."""
+        text = self._iptables(list_all_command(self.settings))
+        # An empty chain that nobody uses does no harm: such a cut may have left it itself.
+        used = re.findall(r"^Chain (\S+) \((?!0 references\)\n[^\n]*\n*(?:Chain|\Z))", text, re.MULTILINE)
+        shorter = [name for name in used if name != self.settings.chain and self.settings.chain.startswith(name)]
+        if shorter:
+            raise ChainError(
+                f"{self.where}: there is a chain {shorter[0]}, whose name is the beginning of {self.settings.chain}. A command that was "
+                "cut off could meet it, so nothing was changed. Choose another name with traffic_chain."
+            )
 
     def _not_done(self, left: Sequence[Step], words: str) -> str:
         missing = "; ".join(command(self.settings, step) for step in left[:3]) + ("; ..." if len(left) > 3 else "")

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import traceback
 from datetime import datetime, timezone
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
+from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template
@@ -23,6 +25,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     wan_result,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
+
+display = Display()
 
 CONNECTIONS = ("homenet.traffic.telnet",)
 
@@ -45,6 +49,11 @@ class RouterAction(ActionBase):  # type: ignore[misc]
             result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
         except AnsibleError as error:
             result.update(failed=True, msg=str(error))
+        except Exception as error:
+            display.vvv(traceback.format_exc())
+            result.update(
+                failed=True, msg=f"homenet.traffic has a mistake: {type(error).__name__}: {error}. Please report it, with what -vvv shows."
+            )
         finally:
             self._connection.close()
         return result
@@ -91,9 +100,11 @@ CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 def interface_list(given: list[str] | None) -> tuple[str, ...]:
     """Interfaces given by the user, validated; empty for ``auto``."""
-    found = tuple(str(one) for one in given or ["auto"])
-    if found == ("auto",):
+    found = tuple(dict.fromkeys(str(one).strip() for one in given or ["auto"]))
+    if [one.lower() for one in found] == ["auto"]:
         return ()
+    if "auto" in map(str.lower, found):
+        raise TrafficError("traffic_wan_interfaces: auto stands alone, or interfaces are named; not both.")
     for interface in found:
         _chain.check_interface(interface)
     return found
@@ -101,9 +112,11 @@ def interface_list(given: list[str] | None) -> tuple[str, ...]:
 
 def host_list(given: list[str]) -> tuple[str, ...] | None:
     """Hosts given by the user, validated; None for ``arp``."""
-    found = tuple(dict.fromkeys(str(one) for one in given))
-    if found == ("arp",):
+    found = tuple(dict.fromkeys(str(one).strip() for one in given))
+    if [one.lower() for one in found] == ["arp"]:
         return None
+    if not found:
+        raise TrafficError("traffic_hosts: the list is empty. Name addresses, or leave it out to count everybody in the ARP table.")
     for host in found:
         _chain.check_host(host)
     return found

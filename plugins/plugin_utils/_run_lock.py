@@ -27,7 +27,12 @@ PAUSE = 0.1
 @contextmanager
 def only_run(where: str, patience: float = PATIENCE) -> Iterator[None]:
     """Wait until no other run changes this router. Raises TrafficError when one still does after ``patience`` seconds."""
-    descriptor = os.open(_lock_file(where), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        descriptor = os.open(_lock_file(where), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise TrafficError(
+            f"{where}: the lock of this run cannot be put into {_folder()}: {error.strerror}. Remove what is there, or set TMPDIR."
+        ) from error
     try:
         deadline = time.monotonic() + patience
         while not _locked(descriptor):
@@ -42,8 +47,12 @@ def only_run(where: str, patience: float = PATIENCE) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _folder() -> Path:
+    return Path(tempfile.gettempdir(), f"homenet-traffic-{os.getuid()}")
+
+
 def _lock_file(where: str) -> Path:
-    folder = Path(tempfile.gettempdir(), f"homenet-traffic-{os.getuid()}")
+    folder = _folder()
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.is_symlink():
         raise TrafficError(f"The folder {folder} belongs to somebody else, so the lock of this run cannot be put there.")

@@ -41,6 +41,7 @@ DO, DONT, ECHO, IAC, NAWS, SB, SE, SGA, WILL, WONT = (
     getattr(_telnetlib, name, b"") for name in ("DO", "DONT", "ECHO", "IAC", "NAWS", "SB", "SE", "SGA", "WILL", "WONT")
 )
 
+LONGEST_SUBNEGOTIATION = 4096  # bytes; nothing that is sent to us needs more
 WINDOW = (500, 100)  # columns and rows: a shell's line editor must not break our lines
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -51,11 +52,17 @@ class TelnetStream:
     def __init__(self, host: str, port: int, timeout: float) -> None:
         if not _telnetlib:
             raise TrafficError("The Python package telnetlib3 is missing on the control node: pip install telnetlib3")
+        if not 0 < port < 65536:
+            raise TrafficError(f"{host}: {port} is not a port. Check ansible_port.", unreachable=True)
         self._telnet = _Telnet()
         try:
             self._telnet.open(host, port, timeout)
         except OSError as error:
             raise TrafficError(_unreachable(host, port, timeout, error), unreachable=True) from error
+        except (UnicodeError, ValueError, OverflowError) as error:
+            raise TrafficError(
+                f"{host} port {port}: no connection: {error}. Check ansible_host, ansible_port and ansible_timeout.", unreachable=True
+            ) from error
         self._telnet.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._telnet.set_option_negotiation_callback(self._telnet.negotiate)
 
@@ -93,9 +100,14 @@ class _Telnet(_Base):  # type: ignore[misc]
         deadline = time.monotonic() + timeout
         self.process_rawq()
         while not self.cookedq and not self.eof:
-            self.sock.settimeout(max(0.001, deadline - time.monotonic()))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.sock.settimeout(left)
             self.fill_rawq()
             self.process_rawq()
+            if len(self.sbdataq) > LONGEST_SUBNEGOTIATION:
+                raise ConnectionError("a telnet option without an end")
         data: bytes = self.read_very_lazy()
         return data
 

@@ -134,6 +134,13 @@ JUMP = ["-j TRAFFIC"]
             ["iptables -D TRAFFIC 7", "iptables -D TRAFFIC 6"],
             id="rules twice: the later ones go, the highest number first",
         ),
+        pytest.param(
+            observed([*COMPLETE, *(f"-i ppp{number} -d 10.0.0.2 -j RETURN" for number in range(1, 7)), COMPLETE[1]], JUMP),
+            ["10.0.0.2"],
+            ["ppp0"],
+            [],
+            id="a number that cut short would be another rule's stays",
+        ),
         pytest.param(observed(COMPLETE, []), [], ["ppp0"], ["iptables -j TRAFFIC -I FORWARD 1"], id="no jump"),
         pytest.param(
             observed(COMPLETE, ["-j DROP", "-j TRAFFIC"]),
@@ -266,6 +273,7 @@ def test_marker() -> None:
     [
         ("FORWARD", "is a name of iptables' own"),
         ("RETURN", "is a name of iptables' own"),
+        ("FORWARD_TRAFFIC", "begins with the name of a chain of iptables' own"),
         ("-X", "cannot name a chain"),
         ("", "cannot name a chain"),
         ("TRAFFIC\n", "cannot name a chain"),

@@ -136,10 +136,29 @@ def test_cut_at_bytes_and_the_beginning_of_the_line_is_run(emulated: Emulated, n
     assert struck > 40
 
 
+@pytest.mark.parametrize(
+    ("setup", "refused"),
+    [
+        (("-N TRAF",), False),
+        (("-N TRAF", "-A TRAF -p tcp -j DROP"), True),
+        (("-N TRAF", "-A FORWARD -j TRAF"), True),
+        (("-N TRAFFICS", "-A FORWARD -j TRAFFICS"), False),
+    ],
+)
+def test_somebody_elses_chain_whose_name_is_the_beginning_of_ours(setup: tuple[str, ...], refused: bool) -> None:
+    with serve(RouterSpec(hosts=3, setup=setup)) as routers:
+        if refused:
+            with pytest.raises(TrafficError, match="there is a chain TRAF, whose name is the beginning of TRAFFIC"):
+                run(routers[0], present(*HOSTS))
+            assert "TRAFFIC" not in routers[0].foreign_firewall(chain="")
+        else:
+            assert run(routers[0], present(*HOSTS))
+
+
 def test_what_was_counted_before_a_change_is_kept_when_it_fails(emulated: Emulated) -> None:
     prepared(emulated, present(*HOSTS))
     emulated.use_link(HOSTS[0], 1000, 2000)
-    emulated.set_faults(cut_at_command=7)
+    emulated.set_faults(cut_at_command=9)
     change = Change()
     session = Session(TelnetStream(emulated.host, emulated.port, 5), "home", Credentials("admin", "admin"), BROADCOM)
     session.login()
