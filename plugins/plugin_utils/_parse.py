@@ -62,6 +62,7 @@ _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:3[0-2]|[12]?[0-9]|{_OCTE
 _DIGITS = re.compile(r"[0-9./]+")
 _NO_MAC = "00:00:00:00:00:00"
 _NO_NAME = frozenset({"", "*", "?"})
+_ADDRESS_AND_MORE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}[A-Za-z_-]")
 _WILDCARDS = frozenset({"", "*", "any", "anywhere", "0.0.0.0/0", "::/0"})
 _INCOMPLETE = frozenset({"incomplete", "failed", "none", "proxy", "from_interface", "*"})
 _FSM_ERROR = re.compile(r'Error: "?(\w+)"?\. Rule Line: ')
@@ -416,7 +417,7 @@ def _rule(row: _Row) -> Rule:
         out_interface=_optional(row["OUT"]),
         source=_place(row, row["SOURCE"]),
         destination=_place(row, row["DESTINATION"]),
-        extra=row["EXTRA"].strip(),
+        extra=" ".join(word for word in (row["OPT"].strip("-") and row["OPT"], row["EXTRA"].strip()) if word),
     )
 
 
@@ -425,7 +426,8 @@ def _place(row: _Row, text: str) -> str | None:
     if text in _WILDCARDS:
         return None
     plain = text.removeprefix("!")
-    if (":" in plain and not _is_network(plain)) or (_DIGITS.fullmatch(plain) and not _IPV4.fullmatch(plain)):
+    glued = _ADDRESS_AND_MORE.match(plain)  # a line of the router's log that began at its end
+    if glued or (":" in plain and not _is_network(plain)) or (_DIGITS.fullmatch(plain) and not _IPV4.fullmatch(plain)):
         row.refuse(f"{_excerpt(text)!r} is neither an address nor a network")
     return text
 

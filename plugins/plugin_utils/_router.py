@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
@@ -41,6 +41,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     InterfaceCounters,
     Lease,
     Neighbor,
+    Rule,
     TrafficError,
 )
 
@@ -271,14 +272,28 @@ class Router:
 
     def _records(self, kind: Kind, way: Read, text: str) -> list[Any]:
         try:
-            return list(parse(kind, way.template, text))
+            return self._without_glued_noise(list(parse(kind, way.template, text)))
         except ParseError:
             quiet, noise = without_noise(text, self._profile.noise)
             if not noise:
                 raise
-        records: list[Any] = list(parse(kind, way.template, quiet))
+        records = self._without_glued_noise(list(parse(kind, way.template, quiet)))
         self._noise += noise
         return records
+
+    def _without_glued_noise(self, records: list[Any]) -> list[Any]:
+        """A line of the router's log may have begun in the blanks at the end of a rule, where matches would stand."""
+        return [
+            replace(one, rules=tuple(self._quiet_rule(one.name, rule) for rule in one.rules)) if isinstance(one, Chain) else one
+            for one in records
+        ]
+
+    def _quiet_rule(self, chain: str, rule: Rule) -> Rule:
+        ours = self.settings.chain in (chain, rule.target)
+        if not (ours and rule.extra and any(pattern.fullmatch(rule.extra) for pattern in self._profile.noise)):
+            return rule
+        self._noise += 1
+        return replace(rule, extra="")
 
     def _asked(self, kind: Kind) -> str:
         return ", ".join(f"`{way.command}`" for way in self._profile.read.get(kind, ())) or "nothing: the profile has no way"

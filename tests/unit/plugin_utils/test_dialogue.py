@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, DialogueError, Limits, Session
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Pattern
 
 BROADCOM = _profile.load("broadcom")
@@ -275,6 +276,66 @@ def test_credentials_that_are_asked_for_but_not_given(missing: str) -> None:
     error = failure(Device(), **{missing: None})
     assert str(error).endswith(f"set ansible_{missing} in the inventory.")
     assert error.unreachable
+
+
+@pytest.mark.parametrize("sizes", [repeat(4096), repeat(1)])
+@pytest.mark.parametrize(
+    "banner",
+    [
+        "Unauthorized access is not allowed.\n",
+        "After three tries your account will be locked. Abusive users are banned.\n",
+        "Only one user can be logged in at a time.\n",
+        "Default password: see the label\n",
+        "Support user: dial 1234\n",
+    ],
+)
+def test_a_banner_that_only_sounds_like_a_refusal_or_a_question(banner: str, sizes: Iterator[int]) -> None:
+    device = Device({"arp": ARP}, banner=banner)
+    assert talk(device, sizes)[0] == [ARP]
+    assert device.lines[:2] == ["admin", "secret"]
+
+
+@pytest.mark.parametrize("prefix", ["Last login failed: Mon Mar 4\n", "Misuse is not allowed!\n", "Your session is limited.\n"])
+def test_a_greeting_behind_the_right_password(prefix: str) -> None:
+    assert talk(Device({"arp": ARP}, prefix=prefix))[0] == [ARP]
+
+
+def test_a_line_of_the_log_hides_the_first_prompt() -> None:
+    class Noisy(Device):
+        def log_in(self, line: str) -> str:
+            said = super().log_in(line)
+            return said + "000000812 [Info..] [WST ] (x :1) scan\n" if said.endswith(self.prompt) else said
+
+        def take(self, line: str) -> str:
+            return f"\n{self.prompt}" if line == "" else super().take(line)
+
+    assert talk(Noisy({"arp": ARP}))[0] == [ARP]
+
+
+def test_an_unknown_prompt_is_left_with_the_log_out_command() -> None:
+    device = Device(prompt="ready:")
+    failure(device)
+    assert device.lines == ["admin", "secret", "", "exit"]
+
+
+@pytest.mark.parametrize("password", ["secret ", "s\u200ecret", "%{{ secret }}\\", "-secret", "pässwörd"])
+def test_odd_passwords_work_and_are_never_shown(password: str) -> None:
+    assert talk(Device({"arp": ARP}, password=password), password=password)[0] == [ARP]
+    with pytest.raises(DialogueError) as caught:
+        talk(Device(password="another", refusal=f"Login incorrect: {password}\n"), password=password)
+    shown = str(caught.value)
+    assert "***" in shown
+    assert password.strip() not in shown.replace("***", "")
+    assert visible(password).strip() not in shown
+
+
+def test_long_lines_cost_little() -> None:
+    """Patterns on lines without an end would keep the processor for minutes."""
+    error = failure(Device(banner="user " * 60_000, asks=[""]))
+    assert "neither a question nor a prompt" in str(error)
+    spaces = " " * 500
+    line = f"lanhosts{spaces}show{spaces}x\n"
+    assert talk(Device({"lanhosts": line}, echo=False), commands=("lanhosts show all",))[0] == [line]
 
 
 def test_silence() -> None:

@@ -155,6 +155,38 @@ def test_somebody_elses_chain_whose_name_is_the_beginning_of_ours(setup: tuple[s
             assert run(routers[0], present(*HOSTS))
 
 
+@pytest.mark.parametrize("line", ["eth0 Link UP 100 mbps", "br0: port 2(eth1) entering forwarding state"])
+def test_a_line_of_the_log_in_the_blanks_behind_the_jump(line: str) -> None:
+    """It is not a condition: no second jump is set."""
+    with serve(RouterSpec(hosts=3)) as routers:
+        run(routers[0], present(*HOSTS))
+        session = Session(
+            TelnetStream(routers[0].host, routers[0].port, 5), "home", Credentials("admin", "admin"), BROADCOM, limits=Limits(5, 5)
+        )
+        session.login()
+
+        def noisy(command: str) -> str:
+            said = session.run(command)
+            return said.replace("0.0.0.0/0            0.0.0.0/0           ", f"0.0.0.0/0            0.0.0.0/0           {line}", 1)
+
+        change = Change()
+        router = Router(noisy, BROADCOM, "home", SETTINGS)
+        router.converge(present(*HOSTS), change, router.observe())
+        session.logout()
+        assert change.commands == []
+        assert len(router.warnings()) == 1
+
+
+def test_idle_rules_behind_the_catch_all_need_more_than_one_round() -> None:
+    setup = (
+        "-N TRAFFIC", "-A TRAFFIC -s 127.1.1.1 -d 127.2.2.2", "-A TRAFFIC -i ppp0", "-A TRAFFIC -o ppp0",
+        f"-A TRAFFIC -i ppp0 -d {HOSTS[0]} -j RETURN", f"-A TRAFFIC -s {HOSTS[0]} -o ppp0 -j RETURN", "-I FORWARD -j TRAFFIC",
+    )  # fmt: skip
+    with serve(RouterSpec(hosts=3, setup=setup)) as routers:
+        assert len(run(routers[0], present(HOSTS[0]))) == 4
+        assert run(routers[0], present(HOSTS[0])) == []
+
+
 def test_what_was_counted_before_a_change_is_kept_when_it_fails(emulated: Emulated) -> None:
     prepared(emulated, present(*HOSTS))
     emulated.use_link(HOSTS[0], 1000, 2000)
