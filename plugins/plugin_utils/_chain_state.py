@@ -203,6 +203,13 @@ def _catch_all_problems(chain: Chain, interfaces: list[str]) -> Iterator[Problem
     ):
         yield Problem("no_catch_all", "Traffic of hosts without a rule is not counted. Run setup_traffic.")
     catch_alls = [match for match in grouped if match.host is None]
+    both = {match.host for catch_all in catch_alls for match in _falling_through(chain, catch_all)}
+    if both:
+        yield Problem(
+            "duplicate_rule",
+            f"The rules of {_some(both)} let packets go on to the catch-all, which counts them again. Run setup_traffic; what was "
+            "counted twice until then stays so.",
+        )
     late = {
         match.host
         for catch_all in catch_alls
@@ -213,6 +220,20 @@ def _catch_all_problems(chain: Chain, interfaces: list[str]) -> Iterator[Problem
         yield Problem(
             "catch_all_not_last", f"The catch-all stands before the rules of {_some(late)}. Run setup_traffic."
         )
+
+
+def _falling_through(chain: Chain, catch_all: Match) -> set[Match]:
+    """The hosts' rules in front of a catch-all from which packets go on to it."""
+    found: dict[Match, bool] = {}
+    for rule in chain.rules:
+        match = match_of(rule)
+        if match == catch_all:
+            break
+        if match and (match.direction, match.interface) == (catch_all.direction, catch_all.interface):
+            found[match] = found.get(match, False) or rule.target == "RETURN"
+    else:
+        return set()
+    return {match for match, returns in found.items() if not returns}
 
 
 def _returns_all(chain: Chain) -> bool:

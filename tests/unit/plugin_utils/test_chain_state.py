@@ -110,6 +110,18 @@ def codes(seen: Chain | None, forward: list[Rule], interfaces: tuple[str, ...] =
             chain(*COMPLETE.rules, down(1, "10.0.0.9"), up(1, "10.0.0.9")), [JUMP], ["catch_all_not_last"], id="late rules"
         ),
         pytest.param(
+            chain(down(1, target=None), up(1, target=None), down(1, None), up(1, None)),
+            [JUMP],
+            ["duplicate_rule"],
+            id="by hand, with a line of totals",
+        ),
+        pytest.param(
+            chain(Rule(0, 0, "RETURN", None, None, None, None, None), *COMPLETE.rules),
+            [JUMP],
+            ["foreign_rule", "no_catch_all"],
+            id="a foreign rule lets everything return",
+        ),
+        pytest.param(
             chain(*COMPLETE.rules, down(1, target=None), up(1, target=None)), [JUMP], [], id="late rules that count no more"
         ),
     ],
