@@ -103,7 +103,9 @@ def _plan(
 
 def _new_marker() -> Marker:
     """Two addresses that no packet from outside the router can have, hard to meet twice."""
-    source, destination = (
-        ".".join(["127", *(str(random.SystemRandom().randint(1, 254)) for _ in range(3))]) for _ in range(2)
-    )
-    return Marker(source, destination)
+    return Marker(_loopback_address(), _loopback_address())
+
+
+def _loopback_address() -> str:
+    chance = random.SystemRandom()
+    return f"127.{chance.randint(1, 254)}.{chance.randint(1, 254)}.{chance.randint(1, 254)}"

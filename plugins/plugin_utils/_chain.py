@@ -256,9 +256,9 @@ def match_of(rule: Rule) -> Match | None:
     if rule.protocol is not None or rule.extra or rule.target not in (None, "RETURN"):
         return None
     match (rule.in_interface, rule.out_interface, rule.source, rule.destination):
-        case (str(interface), None, None, host):
+        case (str() as interface, None, None, host):
             found = Match("download", interface, host)
-        case (None, str(interface), host, None):
+        case (None, str() as interface, host, None):
             found = Match("upload", interface, host)
         case _:
             return None
@@ -378,7 +378,7 @@ def plan_absent(settings: Settings, observed: Observed) -> tuple[Step, ...]:
             f"`{list_all_command(settings)}`, delete them, and run it again."
         )
     return (
-        *(Step("delete", "FORWARD", jump_rule(settings)) for _ in jumps),
+        *[Step("delete", "FORWARD", jump_rule(settings))] * len(jumps),
         *plan_empty(settings, observed),
         Step("delete_chain", settings.chain),
     )
@@ -484,7 +484,7 @@ def _jump_steps(settings: Settings, observed: Observed) -> list[Step]:
     if positions == [1]:
         return []
     jump = jump_rule(settings)
-    return [*(Step("delete", "FORWARD", jump) for _ in positions), Step("insert", "FORWARD", jump)]
+    return [*[Step("delete", "FORWARD", jump)] * len(positions), Step("insert", "FORWARD", jump)]
 
 
 def plain_jumps(settings: Settings, observed: Observed) -> list[int]:

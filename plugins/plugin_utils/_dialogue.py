@@ -137,6 +137,7 @@ class Session:
         self._deadline = 0.0
         self._prompt: str | None = None
         self._sent = _Sent()
+        self._doing = ""  # what was sent last
 
     @property
     def profile(self) -> Profile:
@@ -396,7 +397,6 @@ class Session:
 
     # Complaints
 
-    _doing = ""  # what was sent last
     def _silence(self) -> DialogueError:
         line = _last_line(self._text()).strip() or next(
             (line for line in reversed(self._text().splitlines()) if line.strip()), ""
@@ -465,7 +465,7 @@ def _without_echo(text: str, command: str) -> str:
     """The text behind the line in which the router repeated the command; all of it where it repeats none."""
     if not command:
         return text
-    first, _, rest = text.lstrip("\r\n").partition("\n")
+    first, _end, rest = text.lstrip("\r\n").partition("\n")
     if command in first:
         return rest
     end = _end_of_wrapped_echo(text, command)

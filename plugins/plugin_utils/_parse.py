@@ -140,6 +140,8 @@ def parse(kind: Literal["addresses"], template: Path, text: str) -> list[Address
 def parse(kind: Literal["uptime"], template: Path, text: str) -> list[int]: ...
 @overload
 def parse(kind: Literal["chains"], template: Path, text: str) -> list[Chain]: ...
+
+
 def parse(kind: Kind, template: Path, text: str) -> list[Any]:
     """The records of one kind that ``text`` holds, read with a template. Raises ParseError, and skips nothing.
 

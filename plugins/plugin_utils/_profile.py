@@ -194,7 +194,7 @@ class _Checker:
         pattern = Pattern(self.text(value, key))
         if self.path.parent != TEMPLATES / "routers":  # those of the collection were checked by its tests
             try:
-                _ = pattern.compiled
+                pattern.search("")
             except re.error as error:
                 raise self.error(key, f"it is not a regular expression: {error}.") from error
         return pattern

@@ -56,7 +56,7 @@ def test_router_off(control: Control) -> None:
     with serve() as routers, socket.socket() as off:
         off.bind(("127.0.0.1", 0))
         off.listen(0)
-        kept = [socket.socket() for _ in range(4)]
+        kept = [socket.socket() for _number in range(4)]
         for one in kept:
             one.setblocking(False)
             one.connect_ex(off.getsockname())
@@ -124,7 +124,7 @@ def test_another_session_is_open(control: Control) -> None:
             held.recv(1000)
             says_no(control.module(routers[0], "chain"), routers[0], "FAILED!", "another administrator")
         time.sleep(0.2)
-        for _ in range(2):
+        for _number in range(2):
             assert control.module(routers[0], "lan_hosts_info").status == 0, "the session is given back each time"
 
 

@@ -191,7 +191,7 @@ _PROMPT = re.compile(r"(?P<start>[^>#$%\n]{0,60})(?P<sign>[>#$%])(?P<blank> ?)")
 
 def answers(name: str, text: str) -> list[str]:
     """The answers in a sample, one for each command. ``name`` is the file's: what__variant_with_words."""
-    what, _, variant = name.partition("__")
+    what, _mark, variant = name.partition("__")
     words = variant.split("_")
     if "prompted" in words:
         return _between(text, _prompt_of(text).match)

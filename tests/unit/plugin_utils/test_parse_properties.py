@@ -178,8 +178,8 @@ def test_lanhosts(rows: list[tuple[str, str, int, str]], end: str) -> None:
     text = f"Bridge br0{end}   MAC Addr          IP Addr     Lease Time Remaining    Hostname{end}"
     text += "".join(f"{mac}  {ip}        {left}              {name}{end}" for ip, mac, left, name in rows)
     found = parse("names", template("lanhosts"), text)
-    assert [(one.ip, one.mac) for one in found] == [(ip, known(mac)) for ip, mac, _, _ in rows]
-    for one, (_, _, _, name) in zip(found, rows, strict=True):
+    assert [(one.ip, one.mac) for one in found] == [(ip, known(mac)) for ip, mac, *_rest in rows]
+    for one, (*_rest, name) in zip(found, rows, strict=True):
         shown = visible(f".{name}")[1:].strip()  # a carriage return at its end belongs to the line end
         assert one.name == (None if shown in {"", "*", "?", "(null)"} else shown.replace("\t", "\\t"))
 
@@ -191,7 +191,7 @@ def test_lanhosts(rows: list[tuple[str, str, int, str]], end: str) -> None:
 )
 def test_dnsmasq_leases(rows: list[tuple[int, str, str, str]]) -> None:
     text = "".join(f"{end} {mac} {ip} {name} 01:{mac}\n" for end, mac, ip, name in rows)
-    expected = [Lease(ip, known(mac), None if name in {"*", "?"} else visible(name)) for _, mac, ip, name in rows]
+    expected = [Lease(ip, known(mac), None if name in {"*", "?"} else visible(name)) for _lease, mac, ip, name in rows]
     assert parse("names", template("dnsmasq_leases"), text) == expected
 
 

@@ -131,7 +131,8 @@ def test_cut_at_bytes_and_the_beginning_of_the_line_is_run(emulated: Emulated, n
     total = sum(len(line) + 2 for line in emulated.sessions[-1].lines)
     random.seed(name)
     struck = sum(
-        cut_and_finish(emulated, name, cut_after_received=random.randrange(40, total), cut_runs_partial=True) for _ in range(50)
+        cut_and_finish(emulated, name, cut_after_received=random.randrange(40, total), cut_runs_partial=True)
+        for _number in range(50)
     )
     assert struck > 40
 
