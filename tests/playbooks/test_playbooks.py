@@ -143,6 +143,27 @@ def test_by_name_and_with_another_group(control: Control) -> None:
     assert "15 devices" in run.out
 
 
+def test_nobody_is_there(control: Control) -> None:
+    """The set-up fails only where no host has rules either; everything else goes on."""
+    with serve(RouterSpec(hosts=2)) as routers:
+        routers[0].set_faults(no_arp=True)
+        assert "home: 0 devices on the network now" in control.playbook(routers[0], "hosts").out
+        nobody = control.playbook(routers[0], "setup_traffic")
+        assert nobody.status == 2
+        assert "list addresses in traffic_hosts" in " ".join(nobody.out.split())
+        routers[0].clear_faults()
+        assert control.playbook(routers[0], "setup_traffic").status == 0
+        routers[0].use_link("192.168.1.2", 100, 10)
+        routers[0].set_faults(no_arp=True)
+        assert control.playbook(routers[0], "setup_traffic").recap()["changed"] == 0
+        assert control.playbook(routers[0], "report").status == 0
+        found = report_of(control)["hosts"]
+    assert [(host["ip"], host["name"], host["download_bytes"]) for host in found] == [
+        ("192.168.1.2", "ali-laptop", 100),
+        ("192.168.1.3", "sara-phone", 0),
+    ]
+
+
 def test_variables_of_the_user(control: Control) -> None:
     with serve() as routers:
         variables: dict[str, Any] = {
