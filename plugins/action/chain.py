@@ -32,6 +32,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action imp
     host_list,
     interface_list,
     known_hosts,
+    notes,
     reading,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._run_lock import only_run
@@ -79,7 +80,7 @@ class ActionModule(RouterAction):
             "after": "".join(f"{line}\n" for line in as_commands(settings, after)),
         }
         result.update(known, **reading(router, settings, change.after or observed))
-        result.update(profile=router.profile_name, warnings=router.warnings())
+        result.update(profile=router.profile_name, name=settings.chain, **notes(router))
 
 
 def _plan(
@@ -96,6 +97,7 @@ def _plan(
             f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "
             "there is nothing to count. Use the network from some device and run it again, or list addresses in traffic_hosts."
         )
+    router.require_wan()
     wanted = Wanted(hosts, router.wan_interfaces(), arguments["prune"])
     marker = _new_marker()
     return lambda seen: plan_present(settings, seen, wanted, marker)

@@ -13,6 +13,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action imp
     RouterAction,
     interface_list,
     known_hosts,
+    notes,
     reading,
 )
 
@@ -34,4 +35,4 @@ class ActionModule(RouterAction):
                 f"{router.where}: there is no chain {settings.chain} in the table {settings.table}, so nothing has been counted. "
                 "Run setup_traffic first; reports of earlier days are kept as they are."
             )
-        result.update(known, **reading(router, settings, observed), profile=router.profile_name, warnings=router.warnings())
+        result.update(known, **reading(router, settings, observed), profile=router.profile_name, **notes(router))

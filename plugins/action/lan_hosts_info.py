@@ -12,6 +12,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action imp
     RouterAction,
     interface_list,
     known_hosts,
+    notes,
 )
 
 
@@ -24,4 +25,4 @@ class ActionModule(RouterAction):
         """Ask the router."""
         interface_list(arguments["wan_interfaces"])
         router = self.open_router(arguments, Settings())
-        result.update(known_hosts(router), warnings=router.warnings())
+        result.update(known_hosts(router), **notes(router))

@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
             else:
                 failures.append(Failure(router, error or "", now, is_unreachable(given)))
         if failures:
-            blocks.append(failures_list(failures))
+            blocks.append(failures_list(failures, "It failed on"))
         return ("\n\n" if arguments["what"] == "hosts" else "\n").join(blocks)
 
     def _block(self, what: str, router: str, given: Mapping[str, Any]) -> str:

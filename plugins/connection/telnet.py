@@ -121,7 +121,7 @@ routers:
       ansible_connection: homenet.traffic.telnet
       ansible_user: admin
       ansible_password: "{{ vault_home_password }}"
-# ansible home -m ansible.builtin.raw -a 'arp show'
+# ansible home -i inventory.yml -m ansible.builtin.raw -a 'arp show'
 """
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection

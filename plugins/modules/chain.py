@@ -79,6 +79,11 @@ commands:
     - iptables -i ppp0 -A TRAFFIC
     - iptables -o ppp0 -A TRAFFIC
     - iptables -j TRAFFIC -I FORWARD 1
+name:
+  description: The name of the chain.
+  returned: success
+  type: str
+  sample: TRAFFIC
 state:
   description: The state that was asked for.
   returned: always, once the state of the chain is known
@@ -201,4 +206,10 @@ read_at:
   returned: success
   type: str
   sample: "2026-11-22T13:00:00+00:00"
+notes:
+  description: What the user should know of the reading, such as lines of the router's own log that were left out.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """

@@ -141,4 +141,10 @@ read_at:
   returned: success
   type: str
   sample: "2026-11-22T13:00:00+00:00"
+notes:
+  description: What the user should know of the reading, such as lines of the router's own log that were left out.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """

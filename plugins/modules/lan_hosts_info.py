@@ -64,4 +64,10 @@ names:
     - ip: 192.168.1.9
       mac: 00:11:22:33:44:66
       name: guest-phone
+notes:
+  description: What the user should know of the reading, such as lines of the router's own log that were left out.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """

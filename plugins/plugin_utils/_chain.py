@@ -470,7 +470,9 @@ def _pruned(settings: Settings, chain: Chain, wanted: Wanted) -> list[Step]:
     gone = []
     for number, rule in enumerate(chain.rules, 1):
         match = match_of(rule)
-        if match and match.host and match.host not in wanted.hosts and number not in duplicates:
+        left = match and match.host and match.host not in wanted.hosts
+        idle_elsewhere = match and match.interface not in wanted.interfaces and rule.packets == 0
+        if (left or idle_elsewhere) and number not in duplicates:
             gone.append(Step("delete", settings.chain, _bare(rule)))
     return gone
 
@@ -510,7 +512,8 @@ def _refuse_foreign_rules(chain: Chain) -> None:
     foreign = [number for number, rule in enumerate(chain.rules, 1) if not is_ours(rule)]
     if foreign:
         numbers = ", ".join(map(str, foreign))
+        commands = ", ".join(f"`iptables -D {chain.name} {number}`" for number in foreign[:-4:-1])
         raise ChainError(
             f"The chain {chain.name} holds rules that homenet.traffic did not make (number {numbers}), so it is left as it "
-            "is. Delete them by hand if they are yours to delete, or choose another name with traffic_chain."
+            f"is. Delete them by hand if they are yours to delete ({commands}), or choose another name with traffic_chain."
         )

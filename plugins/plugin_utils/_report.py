@@ -187,8 +187,8 @@ def _notice(read: _Reader, problem: Mapping[str, Any]) -> Notice:
 
 
 def _warnings(reading: Mapping[str, Any]) -> Iterable[Notice]:
-    """The warnings of the reading itself, plain texts as Ansible shows them."""
-    found = reading.get("warnings")
+    """What the router's answers were read with; ``warnings`` itself becomes Ansible's own objects in some versions."""
+    found = reading.get("notes")
     for one in found if isinstance(found, Sequence) and not isinstance(found, str) else ():
         if isinstance(one, Mapping):
             yield Notice(plain_text(str(one.get("code", "reading"))), plain_text(str(one.get("message", ""))))

@@ -173,11 +173,17 @@ class Router:
         found = {one.interface: one for one in self._read_or_warn("interfaces")}
         missing = [interface for interface in self.wan_interfaces() if interface not in found]
         if found and missing:
-            self._unread.append(
-                f"{self.where}: the router shows no interface {', '.join(missing)} now (it shows {', '.join(found)}). If the link is up, "
-                "set traffic_wan_interfaces to the one that leads to the Internet."
+            said = (
+                f"{self.where}: the router shows no interface {', '.join(missing)} now (it shows {', '.join(found)}). Is the link up? "
+                "Otherwise set traffic_wan_interfaces to the one that leads to the Internet, or leave it out."
             )
+            self._unread += [] if said in self._unread else [said]
         return [found.get(interface) for interface in self.wan_interfaces()]
+
+    def require_wan(self) -> None:
+        """Raise when the router shows its interfaces, and a given one to the Internet is not among them."""
+        if None in self.wan_counters() and self._unread:
+            raise TrafficError(self._unread[-1])
 
     def uptime(self) -> int | None:
         """Seconds since the router started, None where it cannot tell."""
@@ -256,8 +262,8 @@ class Router:
             raise unread
         if required:
             raise TrafficError(
-                f"{self.where}: the router has no command for its {kind}; tried {self._asked(kind)}. Write a profile that has "
-                "one (docs/profiles.md)."
+                f"{self.where}: the router has no command for its {kind}; tried {self._asked(kind)}. Add one to read.{kind} of the "
+                f"profile (it is {self.profile_name}; docs/profiles.md)."
             )
         return []
 

@@ -146,12 +146,21 @@ def known_hosts(router: Router) -> dict[str, Any]:
     return {"hosts": hosts_result(hosts), "names": names_result(router.leases(), hosts)}
 
 
+def notes(router: Router) -> dict[str, Any]:
+    """``notes``, which the report shows, and the same as Ansible's own warnings, which the terminal shows at once."""
+    found = router.warnings()
+    return {"notes": found, "warnings": list(found)} if found else {"notes": []}
+
+
 def _prepare() -> None:
     """Read and compile what every worker needs: an action is imported once, in the parent, before it forks the workers."""
     for profile in (_profile.common(), *_profile.builtin()):
         for ways in filter(None, profile.read.values()):
             load_template(ways[0].template)  # the way that is usually taken
         load_template(profile.chain_template)
+        # Every login needs these; the wordings of errors are compiled where one is met.
+        for pattern in (*profile.recognize, *profile.prompt, *(one for group in profile.login.values() for one in group)):
+            pattern.search("")
     for name in CONNECTIONS:
         connection_loader.get(name, class_only=True)
 

@@ -115,9 +115,9 @@ def _idle_line(idle: Sequence[HostUsage]) -> str:
     return f"{count_of(len(idle), 'host')} without traffic."
 
 
-def failures_list(failures: Sequence[Failure]) -> str:
-    """The routers without a report, each with its error."""
-    lines = [f"No report of {count_of(len(failures), 'router')}:"]
+def failures_list(failures: Sequence[Failure], what: str = "No report of") -> str:
+    """The routers without a result, each with its error."""
+    lines = [f"{what} {count_of(len(failures), 'router')}:"]
     for failure in failures:
         lines += wrapped(f"{visible(failure.router)}: {visible(failure.message)}", WIDTH, "! ", "  ")
     return "\n".join(lines)

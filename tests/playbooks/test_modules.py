@@ -137,6 +137,17 @@ def test_the_firmware_puts_its_rules_in_front_and_the_interface_changes(control:
         assert after["chain"]["problems"] == []
 
 
+def test_an_interface_that_the_router_does_not_have(control: Control) -> None:
+    with serve() as routers:
+        failed = control.module(routers[0], "chain", wan_interfaces="pp0").result()
+        assert failed["_state"] == "FAILED!"
+        assert "the router shows no interface pp0 now" in failed["msg"]
+        assert "TRAFFIC" not in routers[0].foreign_firewall(chain="")
+        read = control.module(routers[0], "counters_info", traffic_wan_interfaces=["pp0"]).result()
+        assert read["wan"] == [{"interface": "pp0", "received_bytes": None, "sent_bytes": None}]
+        assert "the router shows no interface pp0 now" in read["notes"][0]
+
+
 def test_hosts_that_are_given(control: Control) -> None:
     with serve() as routers:
         given = control.module(routers[0], "chain", hosts=["192.168.1.200", "192.168.1.3"], wan_interfaces=["ppp0"])

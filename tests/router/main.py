@@ -165,7 +165,8 @@ def inventory(routers: Fleet) -> str:
 
 def _tell(options: argparse.Namespace, routers: Fleet, control_address: tuple[str, int]) -> None:
     count = len(routers.routers)
-    print(f"{count} emulated router{'s' if count > 1 else ''}, {len(routers.routers[0].hosts)} hosts behind each:")
+    hosts = sum(host.complete for host in routers.routers[0].hosts.values())
+    print(f"{count} emulated router{'s' if count > 1 else ''}, {hosts} hosts behind each:")
     for router in routers.routers[:5]:
         login = LOGIN_HELP.format(host=router.host, port=router.port, user=router.spec.user, password=router.spec.password)
         print(f"  {router.spec.name}   {login}")

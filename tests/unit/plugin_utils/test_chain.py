@@ -225,7 +225,7 @@ def test_a_chain_with_foreign_rules_is_refused(plan: object) -> None:
         plan(SETTINGS, seen)  # type: ignore[operator]
     assert str(caught.value) == (
         "The chain TRAFFIC holds rules that homenet.traffic did not make (number 2, 3), so it is left as it is. Delete them by "
-        "hand if they are yours to delete, or choose another name with traffic_chain."
+        "hand if they are yours to delete (`iptables -D TRAFFIC 3`, `iptables -D TRAFFIC 2`), or choose another name with traffic_chain."
     )
 
 

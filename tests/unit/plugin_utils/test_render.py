@@ -149,7 +149,7 @@ def test_hostile_names_in_html() -> None:
 @settings(max_examples=40)
 @given(name_lists, st.text(min_size=1))
 def test_any_name_in_html(names: list[str | None], said: str) -> None:
-    check_html_names(report_of("home", named(names) | {"warnings": [said]}, NOW))
+    check_html_names(report_of("home", named(names) | {"notes": [said]}, NOW))
 
 
 @pytest.mark.parametrize("size", [0, 1, 400])
@@ -276,7 +276,7 @@ def test_hostile_names_in_markdown() -> None:
 
 @given(name_lists, st.text(min_size=1) | st.sampled_from(HOSTILE_NAMES))
 def test_any_name_in_markdown(names: list[str | None], said: str) -> None:
-    check_markdown(report_of("home", named(names) | {"warnings": [said]}, NOW))
+    check_markdown(report_of("home", named(names) | {"notes": [said]}, NOW))
 
 
 def test_markdown_of_a_router_with_nothing_counted() -> None:
@@ -330,7 +330,7 @@ def test_json(names: list[str | None], router: str) -> None:
 
 @pytest.mark.parametrize("form", list(RENDERERS))
 def test_no_name_is_a_template(form: str) -> None:
-    report = report_of("{{ 7*7 }}", named(["{{ 7*7 }}", "{% raw %}"]) | {"warnings": ["{{ 8*8 }}"]}, NOW)
+    report = report_of("{{ 7*7 }}", named(["{{ 7*7 }}", "{% raw %}"]) | {"notes": ["{{ 8*8 }}"]}, NOW)
     text = RENDERERS[form](report)
     assert "{{ 7*7 }}" in text and "{% raw %}" in text
     assert "49" not in re.sub(r"[0-9:,.-]{4,}", "", text)

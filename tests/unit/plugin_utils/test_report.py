@@ -38,7 +38,7 @@ def test_the_contract() -> None:
         (100, 100),
         [("jump_not_first", "The jump is rule 3.")],
         names=[{"ip": "192.168.1.7", "mac": "00:11:22:33:44:77", "name": "left"}],
-        warnings=["2 lines of noise"],
+        notes=["2 lines of noise"],
     )
     assert report_contract(report_of("home", given, NOW)) == {
         "schema": "homenet.traffic/report/1",

@@ -86,7 +86,7 @@ def test_where_the_files_are() -> None:
 
 @given(st.lists(st.none() | st.text() | st.sampled_from(HOSTILE_NAMES), min_size=1, max_size=4), st.text(min_size=1))
 def test_names_stay_text_of_a_bounded_width(names: list[str | None], said: str) -> None:
-    given = named(names) | {"warnings": [said]}
+    given = named(names) | {"notes": [said]}
     shown = [
         reports_text([report_of("home", given, NOW)], [Failure(said, said, NOW)]),
         hosts_table(said, given["hosts"]),
