@@ -313,7 +313,7 @@ class Session:
             line = _TERMINAL_SEQUENCE.sub("", self._received[start:end].decode("utf-8", "replace")).strip()
             if request not in line:
                 return start, end + 1
-            echo = line.removesuffix(request).strip() == str(self._prompt).strip()
+            echo = line.removesuffix(request).strip() in ("", str(self._prompt).strip())
             if not echo and error_code(line, self._profile.errors) == "unrecognized_command":
                 return start, end + 1
             found = self._received.find(word, end)
