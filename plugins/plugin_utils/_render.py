@@ -33,7 +33,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
 )
 
 try:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 except ImportError:  # Ansible itself needs it; only a sanity test imports without it
     pass
@@ -130,11 +130,20 @@ def _url(file: str) -> str:
     return quote(file, safe="")
 
 
+def _cache() -> FileSystemBytecodeCache | None:
+    """Compiled templates from earlier runs, in a folder that is only the user's: compiling takes longer than rendering."""
+    try:
+        return FileSystemBytecodeCache()
+    except (OSError, RuntimeError):
+        return None  # no folder for it; it is only slower
+
+
 @lru_cache(maxsize=1)
 def _html() -> Environment:
     environment = Environment(
         autoescape=True,
         auto_reload=False,
+        bytecode_cache=_cache(),
         keep_trailing_newline=True,
         loader=FileSystemLoader(TEMPLATES),
         lstrip_blocks=True,
@@ -154,6 +163,7 @@ def _html() -> Environment:
 def _markdown() -> Environment:
     environment = Environment(
         auto_reload=False,
+        bytecode_cache=_cache(),
         finalize=markdown_escape,
         keep_trailing_newline=True,
         loader=FileSystemLoader(TEMPLATES),
