@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from datetime import datetime, timezone
 from typing import Any
@@ -163,6 +164,8 @@ def _prepare() -> None:
             pattern.search("")
     for name in CONNECTIONS:
         connection_loader.get(name, class_only=True)
+    # The workers' garbage collection would touch, and so copy, all that they share with the parent.
+    gc.freeze()
 
 
 try:
