@@ -315,7 +315,7 @@ class Router:
     # Changes
 
     def converge(self, plan: Callable[[Observed], Sequence[Step]], change: Change, observed: Observed) -> None:
-        """Run a plan and read back; plan again for what is still missing, as long as that gets less.
+        """Run a plan and read back; plan again for what is still missing, until nothing is, or nothing changes.
 
         Stops at the first command that is answered with words, since nearly every iptables is silent when all went well:
         what is there then decides, not the words.

@@ -30,6 +30,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Rou
 display = Display()
 
 CONNECTIONS = ("homenet.traffic.telnet",)
+VARIABLES = ("chain", "table", "wan_interfaces", "hosts", "prune")
 
 
 class RouterAction(ActionBase):  # type: ignore[misc]
@@ -60,13 +61,13 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         return result
 
     def _take_variables(self, variables: dict[str, Any]) -> None:
-        """For an option that the task does not give, the variable ``traffic_OPTION`` counts, as with a connection's options.
+        """For one of these options that the task does not give, the variable ``traffic_OPTION`` counts, as with a connection's.
 
         Templating every option in the playbook would cost each router more than reading its counters.
         """
-        for option in self.ARGUMENTS:
+        for option in VARIABLES:
             name = f"traffic_{option}"
-            if option != "profile" and option not in self._task.args and name in variables:
+            if option in self.ARGUMENTS and option not in self._task.args and name in variables:
                 self._task.args[option] = self._templar.template(variables[name])
 
     def _require_connection(self) -> None:

@@ -61,10 +61,8 @@ def test_router_off(control: Control) -> None:
             one.setblocking(False)
             one.connect_ex(off.getsockname())
         routers[0].port = off.getsockname()[1]
-        start = time.monotonic()
         run = control.module(routers[0], "chain", ansible_timeout=1)
         says_no(run, routers[0], "UNREACHABLE!", "no answer within 1 s", "Is the router on")
-        assert time.monotonic() - start < 30, "the timeout is the connection's, not the kernel's"
         for one in kept:
             one.close()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -61,11 +60,10 @@ class TestVisible:
         assert visible(text) == shown
         assert visible(shown) == shown
 
-    def test_a_megabyte_of_anything_is_quick(self) -> None:
+    def test_a_megabyte_of_anything(self) -> None:
+        """A pattern that tries every way to split it would not come back."""
         for text in ("\r" * 2**20, "\r\n" * 2**19, "\x1b" * 2**18, "\n\r" * 2**19):
-            began = time.perf_counter()
-            visible(text)
-            assert time.perf_counter() - began < 2
+            assert not {"\r", "\x1b"} & set(visible(text))
 
 
 class TestNoise:

@@ -89,9 +89,7 @@ def test_endless_options_are_no_answer(endless: bytes) -> None:
             client.sendall(endless * 100)
 
     with server(talk) as stream:
-        start = time.monotonic()
-        assert stream.read(0.3) is None
-        assert time.monotonic() - start < 60, "not for ever"
+        assert stream.read(0.3) is None, "or it never comes back"
         stop.set()
 
 
