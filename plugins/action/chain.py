@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Marker,
     Observed,
     Settings,
-    Step,
     Wanted,
     as_commands,
     command,
@@ -23,9 +22,11 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     plan_present,
     simulate,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Change, Plan
+from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover, mover
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Change, Router
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
     CHAIN_ARGUMENTS,
     RouterAction,
@@ -36,8 +37,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action imp
     reading,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._run_lock import only_run
-
-Plan = Callable[[Observed], Sequence[Step]]
 
 
 class ActionModule(RouterAction):
@@ -55,41 +54,66 @@ class ActionModule(RouterAction):
         interface_list(arguments["wan_interfaces"])
         host_list(arguments["hosts"])
         settings = Settings(arguments["chain"], arguments["table"])
-        with nullcontext() if self._task.check_mode else only_run(self._connection.where):
+        with nullcontext() if self._task.check_mode else only_run(self.where):
             self._bring(arguments, settings, result)
 
     def _bring(self, arguments: dict[str, Any], settings: Settings, result: dict[str, Any]) -> None:
         router = self.open_router(arguments, settings)
-        settings = router.settings
+        router.foresee(READING, router.chains, *([router.other_table()] if arguments["state"] != "empty" else []))
         known = known_hosts(router)
         observed = router.observe()
-        plan = _plan(arguments, settings, router, observed, known)
-        result.update(state=arguments["state"], changed=False, commands=[], before=counted_result(observed.chain))
+        move = None if arguments["state"] == "empty" else mover(router.other_table(), router.chains, observed)
+        plan = _plan(arguments, router, observed, known, move)
+        before = move.before() if move else observed
+        result.update(state=arguments["state"], changed=False, commands=[], before=counted_result(before.chain))
+        lines = move.before_commands() if move else as_commands(_for_people(router.settings), observed)
         change = Change(after=observed)
         try:
-            if self._task.check_mode:
-                change.commands = [command(settings, step) for step in plan(observed)]
-                after = simulate(settings, observed, plan(observed))
-            else:
-                router.converge(plan, change, observed)
-                after = change.after or observed
+            act = _preview if self._task.check_mode else _do
+            after = act(router, plan, change, move, arguments["state"] == "present", observed)
         finally:
             result.update(changed=bool(change.commands), commands=change.commands)
         result["diff"] = {
-            "before": "".join(f"{line}\n" for line in as_commands(settings, observed)),
-            "after": "".join(f"{line}\n" for line in as_commands(settings, after)),
+            "before": "".join(f"{line}\n" for line in lines),
+            "after": "".join(f"{line}\n" for line in as_commands(_for_people(router.settings), after)),
         }
-        result.update(known, **reading(router, settings, change.after or observed))
+        result.update(known, **reading(router, router.settings, change.after or observed))
         result.update(profile=router.profile_name, name=settings.chain, **notes(router))
 
 
+def _do(router: Router, plan: Plan, change: Change, move: Mover | None, present: bool, observed: Observed) -> Observed:
+    if move and present:
+        observed = move.move(change)
+    elif move:
+        move.remove(change)
+    router.chains.converge(plan, change, observed)
+    return change.after or observed
+
+
+def _preview(router: Router, plan: Plan, change: Change, move: Mover | None, present: bool, observed: Observed) -> Observed:
+    """Fill in the commands that would be run. What would be there afterwards."""
+    if move:
+        change.commands, observed = move.preview(present)
+    steps = plan(observed)
+    change.commands += [command(router.settings, step) for step in steps]
+    return simulate(router.settings, observed, steps)
+
+
+def _for_people(settings: Settings) -> Settings:
+    return replace(settings, program="iptables")
+
+
 def _plan(
-    arguments: dict[str, Any], settings: Settings, router: Router, observed: Observed, known: dict[str, Any]
+    arguments: dict[str, Any], router: Router, observed: Observed, known: dict[str, Any], move: Mover | None
 ) -> Plan:
+    """What is to be done, decided before anything is changed."""
     if arguments["state"] == "empty":
-        return lambda seen: plan_empty(settings, seen)
+        return lambda seen: plan_empty(router.settings, seen)
     if arguments["state"] == "absent":
-        return lambda seen: plan_absent(settings, seen)
+        return lambda seen: plan_absent(router.settings, seen)
+    if move:
+        move.require_movable()
+        observed = move.before()
     given = host_list(arguments["hosts"])
     hosts = tuple(host["ip"] for host in known["hosts"]) if given is None else given
     if not hosts and not (observed.chain and hosts_of(observed.chain)):
@@ -100,7 +124,7 @@ def _plan(
     router.require_wan()
     wanted = Wanted(hosts, router.wan_interfaces(), arguments["prune"])
     marker = _new_marker()
-    return lambda seen: plan_present(settings, seen, wanted, marker)
+    return lambda seen: plan_present(router.settings, seen, wanted, marker)
 
 
 def _new_marker() -> Marker:

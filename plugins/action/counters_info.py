@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
     CHAIN_ARGUMENTS,
     RouterAction,
@@ -28,6 +29,7 @@ class ActionModule(RouterAction):
         interface_list(arguments["wan_interfaces"])
         settings = Settings(arguments["chain"], arguments["table"])
         router = self.open_router(arguments, settings)
+        router.foresee(READING, router.chains)
         known = known_hosts(router)
         observed = router.observe()
         if arguments["require_chain"] and observed.chain is None:
@@ -35,4 +37,4 @@ class ActionModule(RouterAction):
                 f"{router.where}: there is no chain {settings.chain} in the table {settings.table}, so nothing has been counted. "
                 "Run setup_traffic first; reports of earlier days are kept as they are."
             )
-        result.update(known, **reading(router, settings, observed), profile=router.profile_name, **notes(router))
+        result.update(known, **reading(router, router.settings, observed), profile=router.profile_name, **notes(router))

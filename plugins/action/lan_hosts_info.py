@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import HOSTS
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
     CHAIN_ARGUMENTS,
     RouterAction,
@@ -25,4 +26,5 @@ class ActionModule(RouterAction):
         """Ask the router."""
         interface_list(arguments["wan_interfaces"])
         router = self.open_router(arguments, Settings())
+        router.foresee(HOSTS)
         result.update(known_hosts(router), **notes(router))

@@ -113,12 +113,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Step:
-    """One command: what it does to which rule of which chain."""
+    """One command: what it does to which rule of which chain. ``counted``: the rule starts with its counters, not with zero."""
 
     action: Literal["new", "append", "insert", "delete", "delete_number", "delete_chain"]
     chain: str
     rule: Rule | None = None
     number: int = 0
+    counted: bool = False
 
 
 def check_host(host: str) -> None:
@@ -160,6 +161,8 @@ def list_all_command(settings: Settings) -> str:
 def command(settings: Settings, step: Step) -> str:
     """A step as a command line."""
     spec = rule_words(step.rule) if step.rule else ()
+    if step.rule and step.counted:
+        spec = (*spec, "-c", str(step.rule.packets), str(step.rule.bytes))
     match step.action:
         case "new":
             return _command(settings, "-N", step.chain)
@@ -173,6 +176,14 @@ def command(settings: Settings, step: Step) -> str:
             return _command(settings, "-D", step.chain, str(step.number))
         case "delete_chain":
             return _command(settings, "-X", step.chain)
+
+
+def restore_command(settings: Settings, program: str, steps: Iterable[Step]) -> str:
+    """The steps as one change, handed to iptables-restore by a shell."""
+    plain = replace(settings, program="", table="filter")
+    lines = (command(plain, step).strip() for step in steps)
+    body = "".join(f"{line}\n" for line in lines)
+    return f"{program} <<'END'\n*{settings.table}\n{body}COMMIT\nEND"
 
 
 def _command(settings: Settings, *words: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
@@ -14,6 +15,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Limits, Session, Stream
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Shell
 
 NO_SUCH_COMMAND = 127  # the exit status that a shell would give; a router's command line has none
 
@@ -50,6 +52,12 @@ class CliConnection(ConnectionBase):  # type: ignore[misc]
                 raise
             self._session, self._connected = session, True
         return self._session
+
+    def open(self) -> tuple[Callable[[str], str] | Shell, _profile.Profile]:
+        """Log in. How to run commands, and the router's profile."""
+        session = self.session()
+        run = Shell(session.run_script, self.where) if session.profile.shell else session.run
+        return run, session.profile
 
     def _credentials(self) -> Credentials:
         # Variables are subclasses of str that remember where they came from; the stream gets plain ones.

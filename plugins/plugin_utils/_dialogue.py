@@ -19,6 +19,7 @@ from typing import Protocol
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import TOKEN, Patterns, Profile, recognize
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, between_marks
 
 QUIET = 0.3  # seconds without a byte after which a text is taken to be complete where nothing else tells
 NUDGE = 2.0  # seconds without a byte after which a router that did not print its prompt again is asked for it
@@ -163,6 +164,16 @@ class Session:
         if self._profile.sync:
             self._received.clear()
             self._synchronize()
+        if self._profile.shell:
+            self._require_shell()
+
+    def _require_shell(self) -> None:
+        """A script is typed only into what can calculate: a command line of another kind would do who knows what with it."""
+        if self.run("echo $((40+2))").strip() != "42":
+            raise DialogueError(
+                f"{self._where} was taken for a shell (profile {self._profile.name}), but it is another kind of command line. Name its "
+                f"profile with traffic_profile; {_PROFILES_PAGE}"
+            )
 
     def _next_moment(self) -> str:
         """Read until the router waits for something, or has refused."""
@@ -270,6 +281,21 @@ class Session:
             return self._output(command, len(self._received))
         self._read_until_prompt(NUDGE)
         return self._synchronize(command)
+
+    def run_script(self, made: Script) -> str:
+        """Type a script into the shell and return what it printed between its marks, like ``run``."""
+        if self._prompt is None:
+            raise DialogueError(f"{self._where}: not logged in.")
+        self._received.clear()
+        self._deadline = self._clock() + self._limits.command
+        self._doing = "a script"
+        self._send(made.text.removesuffix("\n"))
+        # The marks are searched for only when the last one can be there: the answer may be long.
+        while f"{made.end}".encode() not in self._received or (output := between_marks(made, self._text())) is None:
+            self._receive_or_fail(self._no_prompt)
+            self._deadline = self._clock() + self._limits.command
+        self._prompt = self._prompt_after(self._received.rfind(made.end.encode()) + len(made.end))
+        return output
 
     def _read_until_prompt(self, quiet: float | None = None) -> None:
         """Read until the prompt stands alone in the last line or, if given, until nothing has come for a while."""

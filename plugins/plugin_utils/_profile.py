@@ -46,7 +46,11 @@ class Read:
 
 @dataclass(frozen=True)
 class Profile:
-    """A router model. ``sync`` and ``logout`` are None where the router has no such command."""
+    """A router model. ``sync`` and ``logout`` are None where the router has no such command.
+
+    ``shell``: its command line is a Bourne shell. ``iptables`` and ``iptables_restore`` are ways to call these programs, the
+    first that works is taken.
+    """
 
     name: str
     description: str
@@ -54,7 +58,9 @@ class Profile:
     prompt: Patterns
     sync: str | None
     logout: str | None
-    iptables: str
+    shell: bool
+    iptables: tuple[str, ...]
+    iptables_restore: tuple[str, ...]
     chain_template: Path
     lan_interfaces: Pattern | None
     read: Mapping[str, tuple[Read, ...]]
@@ -184,6 +190,17 @@ class _Checker:
     def optional_command(self, value: Any, key: str) -> str | None:
         return None if value is None else self.command(value, key)
 
+    def commands(self, value: Any, key: str) -> tuple[str, ...]:
+        return tuple(self.command(one, f"{key}[{at}]" if isinstance(value, list) else key) for at, one in enumerate(_as_list(value)))
+
+    def programs(self, value: Any, key: str) -> tuple[str, ...]:
+        return self.commands(value, key) or (self.command(value, key),)
+
+    def truth(self, value: Any, key: str) -> bool:
+        if not isinstance(value, bool):
+            raise self.error(key, "it must be true or false.")
+        return value
+
     def sync(self, value: Any, key: str) -> str | None:
         text = self.optional_command(value, key)
         if text is not None and text.count(TOKEN) != 1:
@@ -248,7 +265,9 @@ _KEYS: dict[str, tuple[Callable[[_Checker, Any, str], Any], Any]] = {
     "prompt": (_Checker.patterns, []),
     "sync": (_Checker.sync, None),
     "logout": (_Checker.optional_command, None),
-    "iptables": (_Checker.command, "iptables"),
+    "shell": (_Checker.truth, False),
+    "iptables": (_Checker.programs, "iptables"),
+    "iptables_restore": (_Checker.commands, None),
     "chain_template": (_Checker.template, "iptables"),
     "lan_interfaces": (_Checker.optional_pattern, None),
     "read": (_Checker.reads, {}),

@@ -10,13 +10,15 @@ import traceback
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
+from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     chain_result,
@@ -26,11 +28,12 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     wan_result,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, between_marks
 
 display = Display()
 
-CONNECTIONS = ("homenet.traffic.telnet",)
-VARIABLES = ("chain", "table", "wan_interfaces", "hosts", "prune")
+CONNECTIONS = ("homenet.traffic.telnet",)  # to a command line; any other that runs commands leads to a real shell
+VARIABLES = ("profile", "chain", "table", "wan_interfaces", "hosts", "prune")
 
 
 class RouterAction(ActionBase):  # type: ignore[misc]
@@ -45,10 +48,11 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         try:
             self._take_variables(task_vars or {})
             _checked, arguments = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
-            self._require_connection()
             self.work(arguments, result)
         except TrafficError as error:
             result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
+        except AnsibleConnectionFailure as error:
+            result.update(unreachable=True, msg=str(error))
         except AnsibleError as error:
             result.update(failed=True, msg=str(error))
         except Exception as error:
@@ -70,26 +74,60 @@ class RouterAction(ActionBase):  # type: ignore[misc]
             if option in self.ARGUMENTS and option not in self._task.args and name in variables:
                 self._task.args[option] = self._templar.template(variables[name])
 
-    def _require_connection(self) -> None:
-        if self._connection.transport not in CONNECTIONS:
-            raise TrafficError(
-                f"ansible_connection is {self._connection.transport!r}; a router is reached with {' or '.join(CONNECTIONS)}. Set "
-                "it in the inventory."
-            )
-
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         """Do the job and fill the result. What it holds when an error is raised is returned with the error."""
         raise NotImplementedError
 
     def open_router(self, arguments: dict[str, Any], settings: _chain.Settings) -> Router:
         """Log in."""
-        if arguments["profile"]:
-            self._connection.set_option("profile", arguments["profile"])
-        session = self._connection.session()
-        profile = session.profile
-        settings = _chain.Settings(settings.chain, settings.table, profile.iptables)
         wan = interface_list(arguments.get("wan_interfaces"))
-        return Router(session.run, profile, self._connection.where, settings, wan)
+        if isinstance(self._connection, CliConnection):
+            if arguments["profile"]:
+                self._connection.set_option("profile", arguments["profile"])
+            run, profile = self._connection.open()
+        else:
+            run, profile = self._remote_shell(), self._shell_profile(arguments["profile"] or "auto")
+        return Router(run, profile, self.where, settings, wan)
+
+    @property
+    def where(self) -> str:
+        """How messages name the router."""
+        if isinstance(self._connection, CliConnection):
+            return self._connection.where
+        return "this machine" if self._connection.transport == "local" else str(self._play_context.remote_addr)
+
+    def _shell_profile(self, name: str) -> _profile.Profile:
+        profile = _profile.load("linux" if name == "auto" else name)
+        if not profile.shell:
+            raise TrafficError(
+                f"{self.where}: the profile {profile.name} is for a command line that is no shell, which ansible_connection "
+                f"{self._connection.transport!r} does not reach. Set it to {' or '.join(CONNECTIONS)}, or traffic_profile to linux."
+            )
+        return profile
+
+    def _remote_shell(self) -> Shell:
+        """A shell reached with a connection of Ansible's own; the script is its standard input."""
+        if not self._connection.has_pipelining:
+            raise TrafficError(
+                f"ansible_connection is {self._connection.transport!r}, which cannot run a script on a router. Set it to "
+                f"{' or '.join(CONNECTIONS)} for a router's command line, to ansible.builtin.ssh for a real shell."
+            )
+
+        def run_script(made: Script) -> str:
+            done = self._low_level_execute_command("sh", in_data=made.text.encode(), executable="", encoding_errors="surrogateescape")
+            output = between_marks(made, done["stdout"])
+            if output is None:
+                raise TrafficError(self._no_answer(done["rc"], done["stdout"] + done["stderr"]))
+            return output
+
+        return Shell(run_script, self.where)
+
+    def _no_answer(self, status: int, said: str) -> str:
+        words = quoted(visible(said)) if said.strip() else "nothing"
+        return (
+            f"{self.where}: the shell did not run what it was given (exit status {status}); it said {words}. homenet.traffic needs a "
+            "Bourne shell there. For a command line of another kind, set ansible_connection to homenet.traffic.ssh_cli."
+        )
 
 
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -139,6 +177,7 @@ def reading(router: Router, settings: _chain.Settings, observed: _chain.Observed
         "wan": wan,
         "uptime_seconds": router.uptime(),
         "read_at": now(),
+        "sources": router.sources(),
     }
 
 
@@ -150,7 +189,7 @@ def known_hosts(router: Router) -> dict[str, Any]:
 
 def notes(router: Router) -> dict[str, Any]:
     """``notes``, which the report shows, and the same as Ansible's own warnings, which the terminal shows at once."""
-    found = router.warnings()
+    found = router.notes()
     return {"notes": found, "warnings": list(found)} if found else {"notes": []}
 
 

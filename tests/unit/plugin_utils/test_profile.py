@@ -44,7 +44,7 @@ def test_the_patterns_of_the_collection_compile() -> None:
 
 def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
     profile = load(written(tmp_path, VALID))
-    assert (profile.name, profile.iptables, profile.sync, profile.logout) == ("mine", "/sbin/iptables", None, "exit")
+    assert (profile.name, profile.iptables, profile.sync, profile.logout) == ("mine", ("/sbin/iptables",), None, "exit")
     assert profile.read["neighbors"][0].template.name == "arp_table.textfsm"
     assert len(profile.login["failed"]) == len(_profile.common().login["failed"])
 

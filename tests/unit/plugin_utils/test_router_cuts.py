@@ -22,9 +22,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     plan_empty,
     plan_present,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Limits, Session
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Change, Router
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._telnet import TelnetStream
 from router.firewall import Packet
 from router.router import Router as Emulated
@@ -58,7 +59,7 @@ def run(emulated: Emulated, plan: Plan) -> list[str]:
     try:
         session.login()
         router = Router(session.run, BROADCOM, "home", SETTINGS)
-        router.converge(plan, change, router.observe())
+        router.chains.converge(plan, change, router.observe())
     finally:
         session.logout()
     return change.commands
@@ -172,7 +173,7 @@ def test_a_line_of_the_log_in_the_blanks_behind_the_jump(line: str) -> None:
 
         change = Change()
         router = Router(noisy, BROADCOM, "home", SETTINGS)
-        router.converge(present(*HOSTS), change, router.observe())
+        router.chains.converge(present(*HOSTS), change, router.observe())
         session.logout()
         assert change.commands == []
         assert len(router.warnings()) == 1
@@ -197,7 +198,7 @@ def test_what_was_counted_before_a_change_is_kept_when_it_fails(emulated: Emulat
     session.login()
     router = Router(session.run, BROADCOM, "home", SETTINGS)
     with pytest.raises(TrafficError):
-        router.converge(PLANS["flush"][1], change, router.observe())
+        router.chains.converge(PLANS["flush"][1], change, router.observe())
     session.logout()
     assert change.before and change.before.chain
     assert sum(rule.bytes for rule in change.before.chain.rules) == 3000

@@ -1,0 +1,77 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moving the chain from one table to the other with all that it has counted. Private to this collection. Pure.
+
+First the jump is taken away, so that the old chain stands still; then the new one is made with the old one's counters, its
+jump last; then the old one is removed. Wherever it is cut off, the next run goes on from there: a byte that was counted is in
+the one chain or in the other, and the marker tells that the new one is the old one's copy. What passes in the moment between
+is not counted.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
+    ChainError,
+    Observed,
+    Settings,
+    Step,
+    is_ours,
+    is_plain_jump,
+    jump_rule,
+    marker,
+    plain_jumps,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
+
+
+def is_copied(settings: Settings, old: Observed, new: Observed) -> bool:
+    """Whether the new chain is a complete copy already, so that only the old one is left to be removed."""
+    return (
+        new.chain is not None
+        and bool(plain_jumps(settings, new))
+        and marker(new.chain) is not None
+        and marker(new.chain) == marker(old.chain)
+    )
+
+
+def require_movable(old_settings: Settings, old: Observed, new_settings: Settings, new: Observed) -> None:
+    """Raise where the chain cannot be moved without mixing up two counts, or touching somebody else's rules."""
+    if old.chain is None or is_copied(new_settings, old, new):
+        return
+    name, table = old_settings.chain, old_settings.table
+    foreign = [number for number, rule in enumerate(old.chain.rules, 1) if not is_ours(rule)]
+    if foreign:
+        raise ChainError(
+            f"The chain {name} is in the table {table} and holds rules that homenet.traffic did not make (number "
+            f"{', '.join(map(str, foreign))}), so it is not moved to {new_settings.table}. Set traffic_table to {table}, or delete them by hand."
+        )
+    elsewhere = (old.chain.references or 0) - len(plain_jumps(old_settings, old))
+    if elsewhere > 0:
+        raise ChainError(
+            f"Other rules jump to {name} in the table {table} ({elsewhere} more than the plain jumps of FORWARD), so it is not moved to "
+            f"{new_settings.table}. Set traffic_table to {table}, or delete them by hand."
+        )
+    begun = new.chain.rules if new.chain else ()
+    if plain_jumps(new_settings, new) or begun != old.chain.rules[: len(begun)]:
+        raise ChainError(
+            f"There is a chain {name} in both tables, filter and mangle, and each has counted by itself. Read the one that you do not "
+            f"want to keep (`report -e traffic_table={table}`), take it away (`remove_traffic -e traffic_table={table}`), and run it again."
+        )
+
+
+def plan_unhook(settings: Settings, observed: Observed) -> tuple[Step, ...]:
+    """The steps after which no packet meets the old chain any more."""
+    jumps = [rule for rule in observed.forward.rules if is_plain_jump(settings, rule)]
+    return (*[Step("delete", "FORWARD", jump_rule(settings))] * len(jumps),)
+
+
+def plan_copy(settings: Settings, observed: Observed, still: Chain) -> tuple[Step, ...]:
+    """The steps that make the new chain a copy of one that stands still, counters included. The jump comes last."""
+    done = len(observed.chain.rules) if observed.chain else 0
+    steps = [] if observed.chain else [Step("new", settings.chain)]
+    steps += [Step("append", settings.chain, rule, counted=True) for rule in still.rules[done:]]
+    if not plain_jumps(settings, observed):
+        steps.append(Step("insert", "FORWARD", jump_rule(settings)))
+    return tuple(steps)
+

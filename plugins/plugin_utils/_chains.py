@@ -1,0 +1,281 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The chain and FORWARD of one table, on a router: listed and changed. Private to this collection.
+
+What a command printed is read strictly; what a command changed is believed only after it was read back.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
+    ChainError,
+    Observed,
+    Settings,
+    Step,
+    command,
+    list_all_command,
+    list_command,
+    restore_command,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Read
+from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions, UnreadableError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Answer, Group
+
+LOCK_PATIENCE = 10.0  # seconds to wait for another program's xtables lock
+LOCK_PAUSE = 0.5
+ROUNDS = 40  # of planning and doing; two or three are usual, each number of a duplicate rule takes one
+CHUNK = 100  # commands in one script: a terminal and its buffers are small
+
+_NO_PROGRAM = ("not_found", "unrecognized_command", "bad_argument")
+_HELP = {
+    "permission": "The user that logs in may not change the firewall: log in as the router's administrator (or set ansible_become).",
+    "no_such_table": "The firmware lacks this table: choose the other one with traffic_table.",
+    "incompatible": "The table was made with nft, and this iptables cannot show it: choose the other one with traffic_table.",
+    "lock_held": "Another program has held the lock of the firewall all the time. Run it again.",
+}
+
+
+@dataclass
+class Change:
+    """What was done to the chain so far; filled in as it happens, so that an error loses nothing."""
+
+    before: Observed | None = None
+    after: Observed | None = None
+    commands: list[str] = field(default_factory=list)
+
+
+Plan = Callable[[Observed], Sequence[Step]]
+
+
+class Chains:
+    """The chain of ours and FORWARD, in one table of a router."""
+
+    def __init__(
+        self,
+        questions: Questions,
+        profile: Profile,
+        where: str,
+        settings: Settings,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._questions = questions
+        self._profile = profile
+        self._where = where
+        self._sleep = sleep
+        self._programs = profile.iptables
+        self._restores = profile.iptables_restore if questions.has_shell else ()
+        self.settings = replace(settings, program=self._programs[0])
+
+    def in_table(self, table: str) -> Chains:
+        """The same chain in another table."""
+        other = Chains(self._questions, self._profile, self._where, replace(self.settings, table=table), self._sleep)
+        other._choose(self._programs)
+        return other
+
+    def _choose(self, programs: Sequence[str]) -> None:
+        self._programs = tuple(programs)
+        self.settings = replace(self.settings, program=programs[0])
+
+    # Listing
+
+    def listing(self) -> list[Group]:
+        """The commands that ``observe`` asks first, to be foreseen."""
+        return [
+            Group(tuple(list_command(replace(self.settings, program=program), name) for program in self._programs))
+            for name in ("FORWARD", self.settings.chain)
+        ]
+
+    def observe(self) -> Observed:
+        """The chain and FORWARD as they are now."""
+        forward = self._chain("FORWARD")
+        if forward is None:
+            raise TrafficError(f"{self._where}: iptables shows no chain FORWARD in the table {self.settings.table}.")
+        return Observed(self._chain(self.settings.chain), forward)
+
+    def chain(self) -> Chain | None:
+        """The chain of ours; None also where the router lacks the table."""
+        try:
+            return self._chain(self.settings.chain)
+        except TrafficError:
+            return None
+
+    def _chain(self, name: str) -> Chain | None:
+        answer = self._iptables(lambda settings: list_command(settings, name))
+        line = list_command(self.settings, name)
+        try:
+            chains: list[Chain] = self._questions.parsed("chains", Read(line, self._profile.chain_template), answer.text)
+        except UnreadableError:
+            if self._questions.complaint(answer.text) == "no_such_chain":
+                return None
+            raise
+        found = [chain for chain in chains if chain.name == name]
+        if not found:
+            raise TrafficError(f"{self._where}: `{line}` did not list the chain {name}. It printed {quoted(answer.text)}.")
+        return self._without_glued_noise(found[0])
+
+    def _without_glued_noise(self, chain: Chain) -> Chain:
+        ours = self.settings.chain
+        rules = tuple(
+            self._questions.quiet_rule(rule) if rule.extra and ours in (chain.name, rule.target) else rule for rule in chain.rules
+        )
+        return replace(chain, rules=rules)
+
+    def _iptables(self, line_with: Callable[[Settings], str]) -> Answer:
+        """Run an iptables command, in the first way that works, waiting for another program to give back the lock."""
+        while True:
+            line = line_with(self.settings)
+            answer = self._patient(line)
+            text = answer.text
+            if not text.strip() or text.startswith("Chain "):
+                return answer  # silence, or a listing: nothing to complain of
+            code = self._questions.complaint(text)
+            if code in _NO_PROGRAM and len(self._programs) > 1:
+                self._choose(self._programs[1:])
+                continue
+            if code in ("not_found", "unrecognized_command"):
+                raise self._no_iptables(text)
+            if code in _HELP:
+                raise TrafficError(f"{self._where}: `{line}` failed: {quoted(text)}. {_HELP[code]}")
+            return answer
+
+    def _patient(self, line: str) -> Answer:
+        return self._unlocked(lambda: self._questions.remembered(line))
+
+    def _unlocked(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask again while another program holds the lock; an iptables that waits itself takes part of our patience."""
+        waited = 0.0
+        while True:
+            start = time.monotonic()
+            answer = ask()
+            waited += max(LOCK_PAUSE, time.monotonic() - start)
+            if waited > LOCK_PATIENCE or not self._is_locked(answer):
+                return answer
+            self._sleep(LOCK_PAUSE)
+
+    def _is_locked(self, answer: Answer) -> bool:
+        text = answer.text
+        return bool(text.strip()) and not text.startswith("Chain ") and self._questions.complaint(text) == "lock_held"
+
+    def _no_iptables(self, text: str) -> TrafficError:
+        program = self.settings.program.split()[0]
+        if self._questions.has_shell and self._questions.ask("nft list tables").status == 0:
+            return TrafficError(
+                f"{self._where} has nftables and no iptables (OpenWrt from 22.03 on, for example). homenet.traffic counts with "
+                "iptables only so far, so nothing can be counted here yet. Nothing was changed."
+            )
+        return TrafficError(
+            f"{self._where} has no command `{program}` ({quoted(text)}): without iptables it cannot count each "
+            "host. Where it has one under another name, write a profile with the key iptables (docs/profiles.md)."
+        )
+
+    # Changes
+
+    def converge(self, plan: Plan, change: Change, observed: Observed) -> None:
+        """Run a plan and read back; plan again for what is still missing, until nothing is, or nothing changes.
+
+        What is there afterwards decides, and not the words with which a command was answered, since nearly every iptables is
+        silent when all went well.
+        """
+        change.before = change.before or observed
+        change.after = observed
+        steps = plan(observed)
+        if steps and not self._questions.has_shell:
+            self._refuse_prefixes()
+        for _round in range(ROUNDS):
+            if not steps:
+                return
+            ways = self._restores
+            words = self._perform(steps, change)
+            change.after = self.observe()
+            left = plan(change.after)
+            if left == steps and words and self._restores == ways:
+                break
+            steps = left
+        if steps:
+            raise ChainError(self._not_done(steps, words))
+
+    def _perform(self, steps: Sequence[Step], change: Change) -> str:
+        """Run steps, or the first of them. Returns the words of a complaint."""
+        if self._restores and all(step.action != "delete_number" for step in steps):
+            return self._restore(steps, change)
+        together: list[str] = []
+        for number, step in enumerate(steps):
+            if number and step.chain == "FORWARD" and step.action == "insert":
+                break  # never a second jump: see first whether another run has set one meanwhile
+            together.append(command(self.settings, step))
+            if step.action == "delete_number":
+                break  # the numbers of the others may have changed meanwhile
+        if self._questions.has_shell:
+            return self._run_all(together[:CHUNK], change)
+        return next(filter(None, (self._run_one(line, change) for line in together)), "")
+
+    def _restore(self, steps: Sequence[Step], change: Change) -> str:
+        """All steps as one change, which is done as a whole or not at all."""
+        program = self._restores[0]
+        answer = self._change(restore_command(self.settings, program, steps))
+        words = self._questions.quiet(answer.text).strip()
+        if not answer.status:
+            change.commands += [command(self.settings, step) for step in steps]
+        elif not self._is_locked(answer):
+            self._restores = self._restores[1:]  # another way, the last of which are single commands
+        return f"`{program}` was answered with {quoted(words)}" if words or answer.status else ""
+
+    def _change(self, line: str) -> Answer:
+        """One command that changes something, and the listings that will be asked for next, in one exchange."""
+
+        def ask() -> Answer:
+            self._questions.foresee((), [Group((line,)), *self.listing()])
+            return self._questions.remembered(line)
+
+        return self._unlocked(ask)
+
+    def _run_all(self, lines: Sequence[str], change: Change) -> str:
+        """Commands in one exchange, up to the first that fails, or that comes a second time."""
+        lines = lines[: next((at for at, line in enumerate(lines) if line in lines[:at]), len(lines))]
+        self._questions.foresee((), [Group(tuple(lines), all_of=True), *self.listing()])
+        for line in lines:
+            if not self._questions.has_answer(line):
+                break
+            answer = self._questions.remembered(line)
+            change.commands.append(line)
+            if answer.status:
+                return f"`{line}` was answered with {quoted(answer.text)}"
+        return ""
+
+    def _run_one(self, line: str, change: Change) -> str:
+        change.commands.append(line)
+        words = self._questions.quiet(self._iptables(lambda _settings: line).text).strip()
+        return f"`{line}` was answered with {quoted(words)}" if words else ""
+
+    def _refuse_prefixes(self) -> None:
+        """A command that was cut in the name of our chain must not meet somebody else's."""
+        text = self._iptables(list_all_command).text
+        # An empty chain that nobody uses does no harm: such a cut may have left it itself.
+        used = re.findall(r"^Chain (\S+) \((?!0 references\)\n[^\n]*\n*(?:Chain|\Z))", text, re.MULTILINE)
+        shorter = [name for name in used if name != self.settings.chain and self.settings.chain.startswith(name)]
+        if shorter:
+            raise ChainError(
+                f"{self._where}: there is a chain {shorter[0]}, whose name is the beginning of {self.settings.chain}. A command that was "
+                "cut off could meet it, so nothing was changed. Choose another name with traffic_chain."
+            )
+
+    def _not_done(self, left: Sequence[Step], words: str) -> str:
+        missing = "; ".join(command(self.settings, step) for step in left[:3]) + ("; ..." if len(left) > 3 else "")
+        said = f" ({words})" if words else ""
+        return (
+            f"{self._where}: the router did not do all that it was told{said}. Still to be done: {missing}. Traffic passes as "
+            "before; run it again, and report it if it happens twice."
+        )
+
+
+def quoted(text: str) -> str:
+    """Words of a router, for a message: one line, not too long."""
+    line = " ".join(text.split())
+    return '"' + (line if len(line) <= 160 else f"{line[:157]}...") + '"'

@@ -1,0 +1,128 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many commands for a router's shell in one exchange. Private to this collection. Pure but for the ``Shell``.
+
+A script is one compound command, ``( ... )``: a shell runs nothing of it until its last line has arrived, so a connection
+that breaks while it is sent does nothing at all. It uses no more than every Bourne shell has, BusyBox's ash included.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+
+LONGEST = 12_000  # bytes of a script; a terminal and its buffers are small
+
+# The marks are never sent in one piece, so that no echo can pass for one.
+_HEAD = """\
+(
+exec 2>&1 </dev/null
+PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
+export PATH LC_ALL
+t={right}
+m={left}$t
+d() {{ s=$1; echo; echo "$m $2 $s"; }}
+echo "$m begin"
+"""
+_TAIL = """\
+echo "$m end"
+)
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed (errors included), and its exit status; None where the router has none."""
+
+    text: str
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands, run one after the other until one works; or, ``all_of``, until one does not."""
+
+    commands: tuple[str, ...]
+    all_of: bool = False
+
+
+@dataclass(frozen=True)
+class Script:
+    """A compound command, and the lines between which its output stands."""
+
+    text: str
+    mark: str
+
+    @property
+    def begin(self) -> str:
+        return f"{self.mark} begin"
+
+    @property
+    def end(self) -> str:
+        return f"{self.mark} end"
+
+
+def script(groups: Sequence[Group], token: str) -> Script:
+    """The script that runs these groups. Commands are numbered through; ``token`` is a random word of at least 8 letters."""
+    lines = [_HEAD.format(left=token[:4], right=token[4:])]
+    number = 0
+    for group in groups:
+        lines.append(f"s={0 if group.all_of else 1}\n")
+        for command in group.commands:
+            # Run it while all went well, or until one went well.
+            opening = "case $s in 0)" if group.all_of else "case $s in 0) ;; *)"
+            lines.append(f"{opening}\n{command}\nd $? {number} ;; esac\n")
+            number += 1
+    lines.append(_TAIL)
+    return Script("".join(lines), token)
+
+
+def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Answer]:
+    """The answer to each command that was run, from what stood between the marks.
+
+    Raises ValueError where a mark is missing, or is not where it must be.
+    """
+    commands = [command for group in groups for command in group.commands]
+    found: dict[str, Answer] = {}
+    at, last = 0, -1
+    for mark in re.finditer(rf"\r*\n{made.mark} (\d{{1,6}}) (\d{{1,3}})\r*\n", output):
+        number, status = int(mark[1]), int(mark[2])
+        if not last < number < len(commands):
+            raise ValueError("the answers are not in their order")
+        found[commands[number]] = Answer(output[at : mark.start()], status)
+        at, last = mark.end(), number
+    if output[at:].strip():
+        raise ValueError("an answer has no end")
+    return found
+
+
+class Shell:
+    """A router's shell. ``run_script`` hands it a script and returns what it printed between the marks."""
+
+    def __init__(self, run_script: Callable[[Script], str], where: str) -> None:
+        self._run_script = run_script
+        self._where = where
+
+    def run(self, groups: Sequence[Group]) -> Mapping[str, Answer]:
+        """Run them in one exchange. Raises TrafficError."""
+        made = script(groups, secrets.token_hex(12))
+        output = self._run_script(made)
+        try:
+            return answers(groups, made, output)
+        except ValueError as error:
+            raise TrafficError(
+                f"{self._where}: what the shell printed was not understood ({error}), so nothing was taken from it. Run it again; "
+                "if it stays so, something writes into the router's terminal, or its shell is none that homenet.traffic knows."
+            ) from error
+
+
+def between_marks(made: Script, printed: str) -> str | None:
+    """What a script printed, out of all that the connection brought (an echo, a greeting); None while its end is missing."""
+    start = re.search(rf"(?m)^{re.escape(made.begin)}\r*\n", printed)
+    end = re.search(rf"(?m)^{re.escape(made.end)}\r*$", printed[start.end() :]) if start else None
+    return printed[start.end() : start.end() + end.start()] if start and end else None
