@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
@@ -66,7 +65,7 @@ class ActionModule(RouterAction):
         plan = _plan(arguments, router, observed, known, move)
         before = move.before() if move else observed
         result.update(state=arguments["state"], changed=False, commands=[], before=counted_result(before.chain))
-        lines = move.before_commands() if move else as_commands(_for_people(router.settings), observed)
+        lines = move.before_commands() if move else as_commands(router.settings, observed)
         change = Change(after=observed)
         try:
             act = _preview if self._task.check_mode else _do
@@ -75,7 +74,7 @@ class ActionModule(RouterAction):
             result.update(changed=bool(change.commands), commands=change.commands)
         result["diff"] = {
             "before": "".join(f"{line}\n" for line in lines),
-            "after": "".join(f"{line}\n" for line in as_commands(_for_people(router.settings), after)),
+            "after": "".join(f"{line}\n" for line in as_commands(router.settings, after)),
         }
         result.update(known, **reading(router, router.settings, change.after or observed))
         result.update(profile=router.profile_name, name=settings.chain, **notes(router))
@@ -97,10 +96,6 @@ def _preview(router: Router, plan: Plan, change: Change, move: Mover | None, pre
     steps = plan(observed)
     change.commands += [command(router.settings, step) for step in steps]
     return simulate(router.settings, observed, steps)
-
-
-def _for_people(settings: Settings) -> Settings:
-    return replace(settings, program="iptables")
 
 
 def _plan(

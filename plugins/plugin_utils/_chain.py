@@ -208,6 +208,7 @@ def rule_words(rule: Rule) -> tuple[str, ...]:
 
 def as_commands(settings: Settings, observed: Observed) -> list[str]:
     """The chain and its jumps as the iptables commands that would make them: for people, in the usual order of words."""
+    settings = replace(settings, program=settings.program.partition(" -w")[0])
     if observed.chain is None:
         return []
     lines = [_command(settings, "-N", settings.chain)]
