@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 from contextlib import nullcontext
 from typing import Any
 
@@ -118,15 +118,5 @@ def _plan(
         )
     router.require_wan()
     wanted = Wanted(hosts, router.wan_interfaces(), arguments["prune"])
-    marker = _new_marker()
+    marker = Marker.of(router.settings.family, secrets.randbits(128))
     return lambda seen: plan_present(router.settings, seen, wanted, marker)
-
-
-def _new_marker() -> Marker:
-    """Two addresses that no packet from outside the router can have, hard to meet twice."""
-    return Marker(_loopback_address(), _loopback_address())
-
-
-def _loopback_address() -> str:
-    chance = random.SystemRandom()
-    return f"127.{chance.randint(1, 254)}.{chance.randint(1, 254)}.{chance.randint(1, 254)}"

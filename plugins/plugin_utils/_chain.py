@@ -16,13 +16,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from typing import Literal
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, Direction
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule, TrafficError
 
-Direction = Literal["download", "upload"]
-DIRECTIONS: tuple[Direction, Direction] = ("download", "upload")
+Family = Literal[4, 6]
 
 LINE_LIMIT = 500  # bytes; BusyBox ash cuts a terminal's line at 1,024 and runs the rest as another command
 BUILT_IN_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"})
@@ -34,6 +34,8 @@ TARGETS = frozenset(
 
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,27}")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,14}")
+# The discard prefix of RFC 6666: nobody has an address of it, and what is sent there goes nowhere.
+_DISCARD = IPv6Network("100::/64")
 
 
 class ChainError(TrafficError):
@@ -42,11 +44,12 @@ class ChainError(TrafficError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Which chain, in which table, by which program (the profile's word for iptables)."""
+    """Which chain, in which table, by which program (the profile's word for iptables, or for ip6tables with family 6)."""
 
     chain: str = "TRAFFIC"
     table: str = "filter"
     program: str = "iptables"
+    family: Family = 4
 
     def __post_init__(self) -> None:
         if not _CHAIN_NAME.fullmatch(self.chain):
@@ -79,13 +82,26 @@ class Match:
 
 @dataclass(frozen=True)
 class Marker:
-    """A rule that never matches and names this life of the chain: two random addresses out of 127.0.0.0/8."""
+    """A rule that never matches and names this life of the chain: a random source and a random destination.
+
+    Of IPv4 both are out of 127.0.0.0/8, which the kernel does not forward. Of IPv6 both are out of the discard prefix 100::/64: no
+    device has such an address, and only a packet with both of 2^128 could meet the rule. One that somebody forges is counted
+    there, where nobody looks, and goes on: the rule has no target.
+    """
 
     source: str
     destination: str
 
     def __str__(self) -> str:
         return f"{self.source}/{self.destination}"
+
+    @staticmethod
+    def of(family: Family, number: int) -> Marker:
+        """The marker that a random number of 128 bits stands for."""
+        halves = number >> 64, number % 2**64
+        if family == 6:
+            return Marker(*(str(_DISCARD[half % 2**64]) for half in halves))
+        return Marker(*(".".join(["127", *(str(half // 254**place % 254 + 1) for place in range(3))]) for half in halves))
 
 
 @dataclass(frozen=True)
@@ -103,10 +119,11 @@ class Wanted:
     hosts: tuple[str, ...]
     interfaces: tuple[str, ...]
     prune: bool = False
+    family: Family = 4
 
     def __post_init__(self) -> None:
         for host in self.hosts:
-            check_host(host)
+            check_host(host, self.family)
         for interface in self.interfaces:
             check_interface(interface)
 
@@ -122,14 +139,31 @@ class Step:
     counted: bool = False
 
 
-def check_host(host: str) -> None:
-    """Raise unless this is the canonical text of an IPv4 address that a host of a LAN can have."""
-    try:
-        address = IPv4Address(host)
-    except AddressValueError as error:
-        raise ChainError(f"traffic_hosts: {host!r} is not an IPv4 address.") from error
-    if address.is_multicast or address.is_loopback or address.is_unspecified or address == IPv4Address("255.255.255.255"):
+def check_host(host: str, family: Family = 4) -> None:
+    """Raise unless this is the canonical text of an address that a host of a LAN can have towards the Internet."""
+    address = _address(host)
+    if address is None or address.version != family:
+        raise ChainError(f"traffic_hosts: {host!r} is not an IPv{family} address.")
+    if str(address) != host:
+        raise ChainError(f"traffic_hosts: {host!r} is written {str(address)!r} on routers.")
+    if address.is_multicast or address.is_loopback or address.is_unspecified or _is_no_host(address):
         raise ChainError(f"traffic_hosts: {host!r} is not the address of a host.")
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is, without a scope such as ``%br0``: that can be anything."""
+    try:
+        if ":" not in text:
+            return IPv4Address(text)
+        return None if "%" in text else IPv6Address(text)
+    except AddressValueError:
+        return None
+
+
+def _is_no_host(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return address == IPv4Address("255.255.255.255")
+    return address.is_link_local or address.ipv4_mapped is not None or address in _DISCARD
 
 
 def check_interface(interface: str) -> None:
@@ -142,7 +176,7 @@ def check_interface(interface: str) -> None:
 
 def by_address(host: str) -> int:
     """Sort key: the numeric order of addresses."""
-    return int(IPv4Address(host))
+    return int(IPv6Address(host) if ":" in host else IPv4Address(host))
 
 
 # Commands
@@ -274,18 +308,20 @@ def match_of(rule: Rule) -> Match | None:
             found = Match("upload", interface, host)
         case _:
             return None
-    if found.host is None and rule.target is not None:
+    if not _INTERFACE.fullmatch(found.interface):
         return None
-    return found if _INTERFACE.fullmatch(found.interface) and (found.host is None or _is_host(found.host)) else None
+    if found.host is None:
+        return None if rule.target else found
+    host = _host(found.host)
+    return replace(found, host=host) if host else None
 
 
 def marker_of(rule: Rule) -> Marker | None:
     """The marker that a rule carries, if it is one."""
     if rule.protocol or rule.extra or rule.target or rule.in_interface or rule.out_interface:
         return None
-    if rule.source and rule.destination and _is_loopback(rule.source) and _is_loopback(rule.destination):
-        return Marker(rule.source, rule.destination)
-    return None
+    places = (_host_part(rule.source or ""), _host_part(rule.destination or ""))
+    return Marker(*places) if all(map(_names_a_life, places)) else None
 
 
 def is_ours(rule: Rule) -> bool:
@@ -303,19 +339,25 @@ def _bare(rule: Rule) -> Rule:
 
 
 @lru_cache(maxsize=4096)
-def _is_host(text: str) -> bool:
+def _host(text: str) -> str | None:
+    """The host that a rule names, None where it names something else."""
+    address = _address(_host_part(text))
     try:
-        check_host(text)
+        if address is not None:
+            check_host(str(address), address.version)
     except ChainError:
-        return False
-    return True
+        return None
+    return None if address is None else str(address)
 
 
-def _is_loopback(text: str) -> bool:
-    try:
-        return IPv4Address(text).is_loopback
-    except AddressValueError:
-        return False
+def _host_part(text: str) -> str:
+    """Old versions of ip6tables list an address with its /128."""
+    return text.removesuffix("/128") if ":" in text else text
+
+
+def _names_a_life(text: str) -> bool:
+    address = _address(text)
+    return address is not None and (address in _DISCARD if address.version == 6 else address.is_loopback)
 
 
 def rules_by_match(rules: Iterable[Rule]) -> dict[Match, list[Rule]]:
@@ -347,6 +389,8 @@ def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_mar
 
     The jump comes last: until it stands, no packet meets a rule of ours.
     """
+    if wanted.family != settings.family:
+        raise ValueError(f"hosts of IPv{wanted.family} for a chain of IPv{settings.family}")
     _refuse_deciding_rules(observed.chain)
     steps: list[Step] = []
     if observed.chain is None:

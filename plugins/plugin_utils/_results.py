@@ -8,20 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counter, Direction
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Direction,
     Observed,
     Settings,
     hosts_of,
     marker,
     plain_jumps,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import (
-    Counter,
-    host_counters,
-    problems,
-    unattributed,
-)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, InterfaceCounters, Lease
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Host
 
