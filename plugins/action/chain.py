@@ -16,11 +16,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     as_commands,
     command,
     hosts_of,
-    plan_absent,
-    plan_empty,
-    plan_present,
-    simulate,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Change, Plan
 from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover, mover
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
