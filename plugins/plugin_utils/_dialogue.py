@@ -24,6 +24,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Scri
 QUIET = 0.3  # seconds without a byte after which a text is taken to be complete where nothing else tells
 NUDGE = 2.0  # seconds without a byte after which a router that did not print its prompt again is asked for it
 ASKS_FOR_CURSOR, CURSOR_AT_HOME = b"\x1b[6n", b"\x1b[1;1R"
+CURSOR_QUESTION = 0.002  # seconds in which a line editor asks, behind its prompt, where its cursor is
 FAREWELL = 1.0  # seconds given to the router to close after the log-out
 
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
@@ -359,6 +360,8 @@ class Session:
         while True:
             line = _last_line(self._received[start:].decode("utf-8", "replace"))
             if self._is_prompt(line):
+                if self._profile.shell and not self._asked_for_cursor:
+                    self._receive_within(CURSOR_QUESTION)
                 return line.rstrip(" ")
             if not self._receive_within(QUIET):
                 if _LIKE_A_PROMPT.search(line):

@@ -176,7 +176,7 @@ def test_a_line_of_the_log_in_the_blanks_behind_the_jump(line: str) -> None:
         router.chains.converge(present(*HOSTS), change, router.observe())
         session.logout()
         assert change.commands == []
-        assert len(router.warnings()) == 1
+        assert len(router.notes()) == 1
 
 
 def test_idle_rules_behind_the_catch_all_need_more_than_one_round() -> None:
