@@ -296,7 +296,7 @@ def low_coverage_message(coverage: Coverage, broken: bool) -> str:
     return (
         f"Only {shares} on {_names(coverage.interfaces)}{since} was counted. The rest is the router's own traffic, or traffic that "
         f"bypassed the counters. {first} (flow cache, flow offload) hides traffic from iptables, whatever its vendor calls it: "
-        "`ansible-playbook homenet.traffic.check` tells which there is and how to turn it off."
+        "ansible-playbook homenet.traffic.check tells which there is and how to turn it off."
     )
 
 

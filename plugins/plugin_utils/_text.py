@@ -189,7 +189,7 @@ def wrapped(text: str, cells: int, first: str = "", following: str = "") -> list
 
 # --- Markdown ---------------------------------------------------------------------------------------------------------
 
-_PLAIN_WORD = re.compile(r"\(?[A-Za-z0-9][A-Za-z0-9,.;:()%'/+-]*\Z")
+_PLAIN_WORD = re.compile(r"(\(?[A-Za-z0-9][A-Za-z0-9,.;:()%'/+-]*|%)\Z")
 _LINK_LIKE = re.compile(r"://|www\.|\.[A-Za-z]|:[A-Za-z]", re.IGNORECASE)
 
 
