@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_text import chain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure, router_order
 from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
     is_unreachable,
     registered,
@@ -21,8 +22,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
     why_not,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, plain_text, router_order
 from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import failures_list, hosts_table
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "what": {"type": "str", "choices": ["hosts", "chain"], "required": True},

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import (
-    Amount,
-    Failure,
-    HostUsage,
-    Report,
-    plain_text,
-)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import coverage_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Amount, HostUsage, Report
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
     cut,
     human_bytes,
     pad,
     percent,
+    plain_text,
     visible,
     width,
     wrapped,
@@ -81,8 +79,15 @@ def count_of(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+Line = tuple[str, bool]  # a line of text, and whether it is red
+
+
 def report_table(report: Report) -> str:
     """A router's report: the heaviest host first, what hosts without a rule used, and the totals."""
+    return "\n".join(line for line, _red in _report_lines(report))
+
+
+def _report_lines(report: Report) -> list[Line]:
     lines = wrapped(f"{visible(report.router)}: {report.period.name}, until {report.period.end:%Y-%m-%d %H:%M} UTC", WIDTH)
     rows = [_row(_name(host.name), host.ip, host.mac or "", host.amount, report.totals) for host in report.active]
     if report.unattributed and report.unattributed.bytes:
@@ -94,9 +99,13 @@ def report_table(report: Report) -> str:
         lines.append("Nothing has been counted yet.")
     if report.idle:
         lines.append(_idle_line(report.idle))
+    found = [(line, False) for line in lines]
+    if covered := coverage_text(report.coverage):
+        found += [(line, report.coverage.low) for line in wrapped(visible(covered), WIDTH, following="  ")]
     for warning in report.warnings:
-        lines += wrapped(visible(warning.message), WIDTH, "! ", "  ")
-    return "\n".join(lines)
+        red = warning.code == LOW_COVERAGE
+        found += [(line, red) for line in wrapped(visible(warning.message), WIDTH, "! ", "  ")]
+    return found
 
 
 def _row(name: str, ip: str, mac: str, amount: Amount, totals: Amount) -> list[str]:
@@ -123,12 +132,12 @@ def failures_list(failures: Sequence[Failure], what: str = "No report of") -> st
     return "\n".join(lines)
 
 
-def reports_text(reports: Iterable[Report], failures: Sequence[Failure]) -> str:
-    """The reports of several routers one after the other, the failed ones named at the end."""
-    blocks = [report_table(report) for report in reports]
-    if failures:
-        blocks.append(failures_list(failures))
-    return "\n\n".join(blocks)
+def reports_text(reports: Iterable[Report], failures: Sequence[Failure], last: str = "") -> list[Line]:
+    """The reports of several routers one after the other, the failed ones named at the end, in pieces of one colour."""
+    blocks = [_report_lines(report) for report in reports]
+    blocks += [[(text, False)] for text in (failures_list(failures) if failures else "", last) if text]
+    lines = [line for block in blocks for line in (*block, ("", False))][:-1]
+    return [("\n".join(line for line, _red in piece), red) for red, piece in groupby(lines, key=lambda line: line[1])]
 
 
 def hosts_table(router: str, hosts: Sequence[Mapping[str, Any]]) -> str:
