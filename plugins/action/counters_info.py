@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
@@ -29,12 +30,13 @@ class ActionModule(RouterAction):
         interface_list(arguments["wan_interfaces"])
         settings = Settings(arguments["chain"], arguments["table"])
         router = self.open_router(arguments, settings)
-        router.foresee(READING, router.chains)
+        backend = Iptables(router.chains)
+        router.foresee(READING, backend.listing())
         known = known_hosts(router)
-        observed = router.observe()
-        if arguments["require_chain"] and observed.chain is None:
+        backend.look()
+        if arguments["require_chain"] and not backend.exists():
             raise TrafficError(
                 f"{router.where}: there is no chain {settings.chain} in the table {settings.table}, so nothing has been counted. "
                 "Run setup_traffic first; reports of earlier days are kept as they are."
             )
-        result.update(known, **reading(router, router.settings, observed), profile=router.profile_name, **notes(router))
+        result.update(known, **reading(router, backend), **notes(router))

@@ -8,21 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Direction,
-    Observed,
-    Settings,
-    hosts_of,
-    marker,
-    plain_jumps,
-)
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import (
-    Counter,
-    host_counters,
-    problems,
-    unattributed,
-)
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, InterfaceCounters, Lease
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Counter, Direction, Status
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import InterfaceCounters, Lease
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Host
 
 
@@ -39,14 +26,11 @@ def names_result(leases: Sequence[Lease], hosts: Sequence[Host]) -> list[dict[st
     ]
 
 
-def counted_result(chain: Chain | None) -> dict[str, Any]:
+def counted_result(counted: Counted) -> dict[str, Any]:
     """``counters`` and ``unattributed``."""
-    if chain is None:
-        return {"counters": [], "unattributed": None}
-    rest = unattributed(chain)
     return {
-        "counters": [{"ip": ip, **_four(both)} for ip, both in host_counters(chain).items()],
-        "unattributed": None if rest is None else _four(rest),
+        "counters": [{"ip": ip, **_four(both)} for ip, both in counted.hosts.items()],
+        "unattributed": None if counted.rest is None else _four(counted.rest),
     }
 
 
@@ -72,21 +56,15 @@ def wan_result(interfaces: Sequence[str], counters: Sequence[InterfaceCounters |
     ]
 
 
-def chain_result(settings: Settings, observed: Observed, interfaces: Sequence[str]) -> dict[str, Any]:
-    """``chain``, ``marker`` and ``table``."""
-    chain = observed.chain
-    positions = plain_jumps(settings, observed)
-    found = marker(chain)
+def status_result(status: Status) -> dict[str, Any]:
+    """``chain`` and ``marker``."""
     return {
         "chain": {
-            "installed": chain is not None and bool(positions),
-            "jump_position": positions[0] if positions else None,
-            "references": 0 if chain is None else chain.references,
-            "hosts": 0 if chain is None else len(hosts_of(chain)),
-            "problems": [
-                {"code": one.code, "message": one.message} for one in problems(settings, observed, interfaces)
-            ],
+            "installed": status.installed,
+            "jump_position": status.jump_position,
+            "references": status.references,
+            "hosts": status.hosts,
+            "problems": [{"code": one.code, "message": one.message} for one in status.problems],
         },
-        "marker": None if found is None else str(found),
-        "table": settings.table,
+        "marker": status.marker,
     }

@@ -21,7 +21,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     Neighbor,
     TrafficError,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Shell
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group, Shell
 
 HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "addresses")
 READING: tuple[Kind, ...] = ("uptime", *HOSTS, "interfaces")
@@ -58,9 +58,9 @@ class Router:
         self.where = where
         self.chains = Chains(self._questions, profile, where, settings)
 
-    def foresee(self, kinds: Sequence[Kind], *chains: Chains) -> None:
+    def foresee(self, kinds: Sequence[Kind], listing: Sequence[Group] = ()) -> None:
         """On a shell: ask for all of this in one exchange."""
-        self._questions.foresee(kinds, [group for one in chains for group in one.listing()])
+        self._questions.foresee(kinds, listing)
 
     @property
     def settings(self) -> Settings:
@@ -70,10 +70,6 @@ class Router:
     def observe(self) -> Observed:
         """The chain and FORWARD as they are now."""
         return self.chains.observe()
-
-    def other_table(self) -> Chains:
-        """The chain of the same name in the other table."""
-        return self.chains.in_table("mangle" if self.chains.settings.table == "filter" else "filter")
 
     # Questions
 

@@ -16,15 +16,16 @@ from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
-    chain_result,
     counted_result,
     hosts_result,
     names_result,
+    status_result,
     wan_result,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
@@ -167,16 +168,19 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def reading(router: Router, settings: _chain.Settings, observed: _chain.Observed) -> dict[str, Any]:
+def reading(router: Router, backend: Backend) -> dict[str, Any]:
     """The keys of ``counters_info`` but the hosts."""
     interfaces = router.wan_interfaces()
     wan = wan_result(interfaces, router.wan_counters())
     return {
-        **counted_result(observed.chain),
-        **chain_result(settings, observed, interfaces),
+        **counted_result(backend.counted()),
+        **status_result(backend.status(interfaces)),
         "wan": wan,
         "uptime_seconds": router.uptime(),
         "read_at": now(),
+        "table": router.settings.table,
+        "backend": backend.name,
+        "profile": router.profile_name,
         "sources": router.sources(),
     }
 
