@@ -20,6 +20,7 @@ from .spec import LabSpec
 ROOT = Path(__file__).resolve().parents[2]
 INIT = Path(__file__).with_name("init.py")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+TOOLS = "/var/lab/bin"
 HOME = "/tmp/home/root"
 KEEPER = 1000
 # Of PASSWORD in spec.py.
@@ -40,16 +41,20 @@ class Box:
         self._pid = pid
         self._servers: list[subprocess.Popen[str]] = []
 
-    def command(self, *words: str, folder: str | Path = "/") -> tuple[str, ...]:
+    def command(self, *words: str, folder: str | Path = "/", path: str = PATH) -> tuple[str, ...]:
         """The command line, for this machine, that runs ``words`` inside; ended when that is ended."""
         enter = (program("nsenter"), f"--target={self._pid}", "--mount", "--uts", "--net", "--pid", "--")
         dies_with_it = ("/rom" + program("setpriv"), "--pdeathsig=KILL", "--")
         # Last on the path: what belongs to the Python that runs the tests, such as ansible-playbook.
-        path = f"PATH={PATH}:{Path(sys.executable).parent}"
-        return (*enter, *dies_with_it, "/rom" + program("env"), "-C", str(folder), path, *words)
+        paths = f"PATH={path}:{Path(sys.executable).parent}"
+        return (*enter, *dies_with_it, "/rom" + program("env"), "-C", str(folder), paths, *words)
 
     def run(self, *words: str, timeout: float = 20.0, stdin: str | None = None) -> str:
         return run(*self.command(*words), timeout=timeout, stdin=stdin)
+
+    def tool(self, *words: str, stdin: str | None = None) -> str:
+        """The same for the lab's own needs: all of iptables is there, whatever the router is without."""
+        return run(*self.command(*words, path=f"{TOOLS}:{PATH}"), stdin=stdin)
 
     def serve(self, *words: str) -> None:
         """Start a server, with nothing of this machine's environment. It ends with the router."""
@@ -133,11 +138,8 @@ def _commands(spec: LabSpec) -> dict[str, str]:
     if python.parent == Path("/usr/bin"):  # what a virtual environment's Python is a link to
         found[python.name] = str(python)
     system = {"sshd", "dropbear", "dnsmasq", *XTABLES}
-    return {
-        f"/usr/{'sbin' if name in system else 'bin'}/{name}": target
-        for name, target in found.items()
-        if name not in spec.without
-    }
+    there = {f"/usr/{'sbin' if name in system else 'bin'}/{name}": target for name, target in found.items() if name not in spec.without}
+    return {**there, **{f"{TOOLS}/{name}": xtables for name in XTABLES}, f"{TOOLS}/sh": busybox}
 
 
 def _files(spec: LabSpec) -> dict[str, tuple[int, str]]:

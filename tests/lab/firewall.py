@@ -39,7 +39,7 @@ def install(router: Box, spec: LabSpec, tables: Iterable[str] = ("filter", "mang
     for words, ipv6 in ((("iptables-restore",), False), *(((("ip6tables-restore",), True),) if spec.ipv6 else ())):
         wanted = rules(spec, ipv6=ipv6)
         text = "".join(_restore_text(table, wanted[table]) for table in tables if table in wanted)
-        router.run(*words, stdin=text)
+        router.tool(*words, stdin=text)
 
 
 def _restore_text(table: str, lines: Iterable[str]) -> str:
@@ -63,12 +63,12 @@ def reload(router: Box, spec: LabSpec, way: str, table: str = "filter") -> None:
 
 def _run_commands(router: Box, table: str, lines: Iterable[str]) -> None:
     """One after the other, as the scripts of firmware do it."""
-    router.run("sh", "-e", stdin="".join(f"iptables -t {table} {line}\n" for line in lines))
+    router.tool("sh", "-e", stdin="".join(f"iptables -t {table} {line}\n" for line in lines))
 
 
 def foreign(router: Box, chain: str, table: str, *, counters: bool) -> str:
     """A table without ``chain``, its sub-chains and the jumps to them."""
-    lines = router.run("iptables-save", *(["-c"] if counters else []), "-t", table).splitlines()
+    lines = router.tool("iptables-save", *(["-c"] if counters else []), "-t", table).splitlines()
     kept = (line for line in lines if not line.startswith("#") and not _names(line, chain))
     return "".join(f"{line if counters or line[0] != ':' else line.split(' [')[0]}\n" for line in kept)
 

@@ -44,9 +44,9 @@ class Flow:
 
 
 def mixed(hosts: Sequence[LanHost], megabytes: int = 200, *, ipv6: bool = False) -> list[Flow]:
-    """For every host a bit of everything, together about this much; three quarters of it are downloads."""
-    share = megabytes * 1_000_000 // len(hosts)
-    parts = (("down", "tcp", 60, 4), ("up", "tcp", 20, 1), ("down", "udp", 15, 1), ("up", "udp", 5, 1))
+    """For every host a bit of everything, together at least this much. The datagrams come on top, for some get lost."""
+    share = megabytes * 1_000_000 // len(hosts) + 1
+    parts = (("down", "tcp", 75, 4), ("up", "tcp", 25, 1), ("down", "udp", 15, 1), ("up", "udp", 5, 1))
     return [
         Flow(host, share * percent // 100, direction, protocol, parallel, ipv6)
         for host in hosts

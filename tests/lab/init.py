@@ -59,7 +59,7 @@ def build(root: Path, orders: dict[str, Any]) -> None:
     for entry in Path("/").iterdir():
         if entry.name not in OWN:
             bind(entry, root / entry.name)
-    for name in ("usr/bin", "usr/sbin", "etc", "run", "var/lib/misc", "var/log", "var/empty", "var/lab", "dev/pts", "proc", "rom"):
+    for name in ("usr/bin", "usr/sbin", "etc", "run", "var/lib/misc", "var/log", "var/empty", "var/lab/bin", "dev/pts", "proc", "rom"):
         (root / name).mkdir(parents=True)
     for name in ("tmp", "var/tmp", "run/lock", "dev/shm"):
         (root / name).mkdir(parents=True)

@@ -101,7 +101,7 @@ class Lab:
 
     def iptables(self, *words: str) -> str:
         """Directly, past every login."""
-        return self.box.run("iptables", *words)
+        return self.box.tool("iptables", *words)
 
     def foreign_firewall(self, chain: str = "TRAFFIC", *, table: str = "filter", counters: bool = False) -> str:
         """The table without ``chain``, its sub-chains and the jumps to them."""
