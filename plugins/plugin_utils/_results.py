@@ -9,20 +9,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Counter, Direction, Status
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import Host, is_usual
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import InterfaceCounters, Lease
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Host
 
 
 def hosts_result(hosts: Sequence[Host]) -> list[dict[str, Any]]:
     """``hosts``: the devices on the network now."""
-    return [{"ip": host.ip, "mac": host.mac, "name": host.name, "interface": host.interface} for host in hosts]
+    return [
+        {"ip": host.ip, "mac": host.mac, "name": host.name, "interface": host.interface, "addresses": list(host.addresses)}
+        for host in hosts
+    ]
 
 
 def names_result(leases: Sequence[Lease], hosts: Sequence[Host]) -> list[dict[str, Any]]:
     """``names``: the names of devices that are not there now. Their rules are, and their counters."""
-    present = {host.ip for host in hosts}
+    present = {address for host in hosts for address in host.addresses}
     return [
-        {"ip": lease.ip, "mac": lease.mac, "name": lease.name} for lease in leases if lease.ip and lease.name and lease.ip not in present
+        {"ip": lease.ip, "mac": lease.mac, "name": lease.name}
+        for lease in leases
+        if lease.ip and lease.name and lease.ip not in present and is_usual(lease.ip)
     ]
 
 

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, check_interface
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, quoted
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import Host, lan_hosts
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import Kind
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions, Run
@@ -23,18 +22,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group, Shell
 
-HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "addresses")
+HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "routes6", "addresses")
 READING: tuple[Kind, ...] = ("uptime", *HOSTS, "interfaces")
-
-
-@dataclass(frozen=True)
-class Host:
-    """A device that is on the network now."""
-
-    ip: str
-    mac: str | None
-    name: str | None
-    interface: str | None
 
 
 class Router:
@@ -74,55 +63,36 @@ class Router:
     # Questions
 
     def wan_interfaces(self) -> tuple[str, ...]:
-        """The interfaces to the Internet: the given ones, or those of the default routes."""
+        """The interfaces to the Internet: the given ones, or those of the default routes, of IPv6 too."""
         if not self._wan:
-            found = tuple(dict.fromkeys(self._questions.read("routes", required=True)))
+            found = tuple(dict.fromkeys([*self._questions.read("routes", required=True), *self._questions.read_or_warn("routes6")]))
             if not found:
                 raise TrafficError(
                     f"{self.where}: no default route, so the interface to the Internet is not known "
                     f"(asked with {self._questions.asked('routes')}). Is the link up? Otherwise set traffic_wan_interfaces, for example "
                     "to [ppp0]."
                 )
-            for interface in found:
-                try:
-                    check_interface(interface)
-                except ChainError as error:
-                    raise TrafficError(
-                        f"{self.where}: the default route leads to {quoted(interface)}, which cannot name an interface. Set "
-                        "traffic_wan_interfaces."
-                    ) from error
-            self._wan = found
+            self._wan = tuple(self._checked(interface) for interface in found)
         return self._wan
+
+    def _checked(self, interface: str) -> str:
+        try:
+            check_interface(interface)
+        except ChainError as error:
+            raise TrafficError(
+                f"{self.where}: the default route leads to {quoted(interface)}, which cannot name an interface. Set "
+                "traffic_wan_interfaces."
+            ) from error
+        return interface
+
+    def routes_ipv6(self) -> bool:
+        """Whether it has a way to the IPv6 Internet."""
+        return bool(self._questions.read_or_warn("routes6"))
 
     def lan_hosts(self) -> list[Host]:
         """The devices on the network now, in numeric order of addresses: neighbors on the LAN side, with their names."""
         neighbors: list[Neighbor] = self._questions.read("neighbors", required=True)
-        wan = self.wan_interfaces()
-        own = self.own_addresses()
-        names = Names(self.leases())
-        hosts = {
-            neighbor.ip: Host(neighbor.ip, neighbor.mac, names.of(neighbor.ip, neighbor.mac), neighbor.interface)
-            for neighbor in neighbors
-            if neighbor.ip and self._is_lan_host(neighbor, wan, own)
-        }
-        return sorted(hosts.values(), key=lambda host: IPv4Address(host.ip))
-
-    def _is_lan_host(self, neighbor: Neighbor, wan: Sequence[str], own: Sequence[Address]) -> bool:
-        if not neighbor.ip or ":" in neighbor.ip or not neighbor.complete or neighbor.interface in wan:
-            return False
-        lan = self._profile.lan_interfaces
-        if lan and neighbor.interface and not lan.fullmatch(neighbor.interface):
-            return False  # the device under a PPP connection: its neighbors are the provider's
-        address = IPv4Address(neighbor.ip)
-        if address.is_multicast or any(one.ip == neighbor.ip for one in own):
-            return False
-        networks = {
-            (one.interface, IPv4Interface(f"{one.ip}/{one.prefix}").network)
-            for one in own
-            if one.interface not in wan and one.prefix is not None and ":" not in one.ip and not IPv4Address(one.ip).is_loopback
-        }
-        # An interface without an address of its own, where others have one, is a device under something else.
-        return not networks or any(name == neighbor.interface and address in network for name, network in networks)
+        return lan_hosts(neighbors, self.own_addresses(), self.wan_interfaces(), self._profile.lan_interfaces, self.leases())
 
     def leases(self) -> list[Lease]:
         """The names that the router knows; where it knows several for a device, the last one counts."""
@@ -160,19 +130,3 @@ class Router:
     def notes(self) -> list[str]:
         """What the user should know of the reading."""
         return self._questions.notes()
-
-
-class Names:
-    """Names of devices. A device is its MAC; its address may have been somebody else's before."""
-
-    def __init__(self, leases: Sequence[Lease]) -> None:
-        leases = [lease for lease in leases if lease.name]
-        self._both = {(lease.ip, lease.mac): lease.name for lease in leases}
-        self._mac: dict[str | None, str | None] = {lease.mac: lease.name for lease in leases if lease.mac}
-        self._ip = {lease.ip: lease for lease in leases}
-
-    def of(self, ip: str, mac: str | None) -> str | None:
-        """The name for an address and the MAC that answers there, None where nobody knows one."""
-        lease = self._ip.get(ip)
-        by_address = lease.name if lease and (mac is None or lease.mac is None) else None
-        return self._both.get((ip, mac)) or self._mac.get(mac) or by_address
