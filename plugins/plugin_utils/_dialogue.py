@@ -176,14 +176,18 @@ class Session:
         self._doing = request = f"echo $((40+2)){token}"
         self._send(request)
         while (answer := self._answer_to(token, request)) is None:
-            self._receive_or_fail(self._no_prompt)
+            if not self._receive_within(NUDGE) and self._at_prompt():
+                raise self._no_shell()
         start, end = answer
         self._prompt = self._prompt_after(end)
         if f"42{token}".encode() not in self._received[start:end]:
-            raise DialogueError(
-                f"{self._where} was taken for a shell (profile {self._profile.name}), but it is another kind of command line. Name its "
-                f"profile with traffic_profile; {_PROFILES_PAGE}"
-            )
+            raise self._no_shell()
+
+    def _no_shell(self) -> DialogueError:
+        return DialogueError(
+            f"{self._where} was taken for a shell (profile {self._profile.name}), but it is another kind of command line. Name its "
+            f"profile with traffic_profile; {_PROFILES_PAGE}"
+        )
 
     def _next_moment(self) -> str:
         """Read until the router waits for something, or has refused."""
