@@ -4,37 +4,91 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, Settings, marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING
+from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result, wan_result
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import HOSTS, READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
     CHAIN_ARGUMENTS,
     RouterAction,
     interface_list,
     known_hosts,
     notes,
+    now,
     reading,
 )
+
+LONGEST = 60.0  # seconds between two readings; a session in which nothing is said for longer may be ended by the router
 
 
 class ActionModule(RouterAction):
     """What the chain has counted."""
 
-    ARGUMENTS = {**CHAIN_ARGUMENTS, "require_chain": {"type": "bool", "default": False}}
+    ARGUMENTS = {
+        **CHAIN_ARGUMENTS,
+        "require_chain": {"type": "bool", "default": False},
+        "interval": {"type": "float", "default": 0.0},
+    }
 
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         """Read the counters."""
         interface_list(arguments["wan_interfaces"])
-        settings = Settings(arguments["chain"], arguments["table"])
-        router = self.open_router(arguments, settings)
-        router.foresee(READING, router.chains)
+        interval = arguments["interval"]
+        if not 0 <= interval <= LONGEST:
+            raise TrafficError(f"interval (traffic_interval) is {interval:g}; it is a number of seconds from 0 to {LONGEST:g}.")
+        router = self.open_router(arguments, Settings(arguments["chain"], arguments["table"]))
+        if interval:
+            self._read_twice(router, arguments["require_chain"], interval, result)
+        else:
+            router.foresee(READING, router.chains)
+            self._add(router, _observed(router, arguments["require_chain"]), result)
+
+    def _read_twice(self, router: Router, require_chain: bool, interval: float, result: dict[str, Any]) -> None:
+        """Rates are of the time between the two answers that hold the chain's counters. All else is asked once, behind."""
+        from ansible_collections.homenet.traffic.plugins.plugin_utils._rates import rates_result  # noqa: PLC0415  (reports need none of it)
+
+        router.foresee(("routes", "interfaces"), router.chains)
+        router.wan_interfaces()  # before the chain, so that the interfaces are asked for as soon after it as the second time
+        observed = _observed(router, require_chain)
+        start = time.monotonic()
+        first = _counted(router, observed)
+        time.sleep(max(0.0, start + interval - time.monotonic()))
+        router.forget("interfaces")
+        router.foresee(("interfaces",), router.chains)
+        observed = _observed(router, require_chain)
+        seconds = time.monotonic() - start
+        second = _counted(router, observed)
+        rates = rates_result(router.where, first, second, seconds)
+        router.foresee([kind for kind in ("uptime", *HOSTS) if kind != "routes"])
+        self._add(router, observed, result)
+        result.update(rates, wan=second["wan"], read_at=second["read_at"])
+
+    def _add(self, router: Router, observed: Observed, result: dict[str, Any]) -> None:
+        router.wan_counters()  # as near to the chain's as can be, for they are compared
         known = known_hosts(router)
-        observed = router.observe()
-        if arguments["require_chain"] and observed.chain is None:
-            raise TrafficError(
-                f"{router.where}: there is no chain {settings.chain} in the table {settings.table}, so nothing has been counted. "
-                "Run setup_traffic first; reports of earlier days are kept as they are."
-            )
         result.update(known, **reading(router, router.settings, observed), profile=router.profile_name, **notes(router))
+
+
+def _counted(router: Router, observed: Observed) -> dict[str, Any]:
+    """What rates are made of."""
+    found = marker(observed.chain)
+    return {
+        **counted_result(observed.chain),
+        "wan": wan_result(router.wan_interfaces(), router.wan_counters()),
+        "marker": None if found is None else str(found),
+        "uptime_seconds": None,
+        "read_at": now(),
+    }
+
+
+def _observed(router: Router, require_chain: bool) -> Observed:
+    observed = router.observe()
+    if require_chain and observed.chain is None:
+        raise TrafficError(
+            f"{router.where}: there is no chain {router.settings.chain} in the table {router.settings.table}, so nothing has been "
+            "counted. Run setup_traffic first; reports of earlier days are kept as they are."
+        )
+    return observed
