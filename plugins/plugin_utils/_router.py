@@ -51,6 +51,10 @@ class Router:
         """On a shell: ask for all of this in one exchange."""
         self._questions.foresee(kinds, listing)
 
+    def forget(self, *kinds: Kind) -> None:
+        """Ask anew for these kinds."""
+        self._questions.forget(*kinds)
+
     @property
     def settings(self) -> Settings:
         """Which chain, in which table, and by which program."""
