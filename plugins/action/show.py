@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_text import chain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._check_text import check_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure, router_order
 from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
     is_unreachable,
@@ -26,7 +27,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import f
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "what": {"type": "str", "choices": ["hosts", "chain"], "required": True},
+    "what": {"type": "str", "choices": ["hosts", "chain", "check"], "required": True},
     "result": {"type": "str", "default": "traffic_reading"},
 }
 
@@ -66,7 +67,9 @@ class ActionModule(ActionBase):
                 failures.append(Failure(router, error or "", now, is_unreachable(given)))
         if failures:
             blocks.append(failures_list(failures, "It failed on"))
-        return ("\n\n" if arguments["what"] == "hosts" else "\n").join(blocks)
+        return ("\n" if arguments["what"] == "chain" else "\n\n").join(blocks)
 
     def _block(self, what: str, router: str, given: Mapping[str, Any]) -> str:
+        if what == "check":
+            return check_text(router, given)
         return hosts_table(router, given["hosts"]) if what == "hosts" else chain_text(router, given, bool(self._task.check_mode))

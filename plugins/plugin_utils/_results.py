@@ -22,8 +22,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state impor
     problems,
     unattributed,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, InterfaceCounters, Lease
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Host
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Host, InterfaceCounters, Lease
 
 
 def hosts_result(hosts: Sequence[Host]) -> list[dict[str, Any]]:
@@ -70,6 +70,11 @@ def wan_result(interfaces: Sequence[str], counters: Sequence[InterfaceCounters |
         }
         for interface, found in zip(interfaces, counters, strict=True)
     ]
+
+
+def findings_result(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """``findings``: what will not be counted, or only in part, and why."""
+    return [{"code": one.code, "message": one.message} for one in findings]
 
 
 def chain_result(settings: Settings, observed: Observed, interfaces: Sequence[str]) -> dict[str, Any]:

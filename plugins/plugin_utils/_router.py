@@ -6,35 +6,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, check_interface
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, quoted
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding, findings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import Kind
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions, Run
+from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked, Questions, Run
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     Address,
+    Chain,
+    Host,
     InterfaceCounters,
     Lease,
     Neighbor,
+    Program,
+    System,
     TrafficError,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Shell
 
 HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "addresses")
-READING: tuple[Kind, ...] = ("uptime", *HOSTS, "interfaces")
-
-
-@dataclass(frozen=True)
-class Host:
-    """A device that is on the network now."""
-
-    ip: str
-    mac: str | None
-    name: str | None
-    interface: str | None
+READING: tuple[Asked, ...] = ("uptime", *HOSTS, "interfaces", "findings")
 
 
 class Router:
@@ -58,9 +52,10 @@ class Router:
         self.where = where
         self.chains = Chains(self._questions, profile, where, settings)
 
-    def foresee(self, kinds: Sequence[Kind], *chains: Chains) -> None:
+    def foresee(self, kinds: Sequence[Asked], *chains: Chains, versions: bool = False) -> None:
         """On a shell: ask for all of this in one exchange."""
-        self._questions.foresee(kinds, [group for one in chains for group in one.listing()])
+        listings = [group for one in chains for group in one.listing()]
+        self._questions.foresee(kinds, [*listings, *(self.chains.versions() if versions else ())])
 
     @property
     def settings(self) -> Settings:
@@ -120,13 +115,15 @@ class Router:
         address = IPv4Address(neighbor.ip)
         if address.is_multicast or any(one.ip == neighbor.ip for one in own):
             return False
-        networks = {
-            (one.interface, IPv4Interface(f"{one.ip}/{one.prefix}").network)
-            for one in own
-            if one.interface not in wan and one.prefix is not None and ":" not in one.ip and not IPv4Address(one.ip).is_loopback
-        }
+        networks = _lan_networks(wan, own)
         # An interface without an address of its own, where others have one, is a device under something else.
         return not networks or any(name == neighbor.interface and address in network for name, network in networks)
+
+    def lan_interfaces(self, wan: Sequence[str]) -> list[str]:
+        """The interfaces on which a neighbor is a device of the network; empty where the router's own addresses are not known."""
+        lan = self._profile.lan_interfaces
+        names = [name for name, _network in _lan_networks(wan, self.own_addresses())]
+        return [name for name in dict.fromkeys(names) if not lan or lan.fullmatch(name)]
 
     def leases(self) -> list[Lease]:
         """The names that the router knows; where it knows several for a device, the last one counts."""
@@ -157,6 +154,31 @@ class Router:
         found = self._questions.read_or_warn("uptime")
         return found[0] if found else None
 
+    def findings(self, hosts: Sequence[Host], wan: Sequence[str], forward: Chain | None, thorough: bool = False) -> list[Finding]:
+        """What will not be counted, or only in part, and why; out of what was read already, and what the profile wants asked.
+
+        Where each command costs an exchange of its own, the latter is asked only if ``thorough``.
+        """
+        signs = self._questions.signs() if thorough or self._questions.has_shell else []
+        told = {sign.code for sign in signs}
+        seen = findings(hosts, self.own_addresses(), wan, forward)
+        return [*(Finding(sign.code, sign.message) for sign in signs), *(one for one in seen if one.code not in told)]
+
+    def system(self) -> System:
+        """What the router is: of each thing, what the first way tells that tells it; a version goes with its name."""
+        told: list[System] = self._questions.read_any("system")
+        named = next((one for one in told if one.name or one.version), System(None, None, None, None))
+        return System(
+            named.name,
+            named.version,
+            next((one.model for one in told if one.model), None),
+            next((one.kernel for one in told if one.kernel), None),
+        )
+
+    def programs(self) -> list[Program]:
+        """Other programs that matter, with their versions."""
+        return self._questions.read_any("programs")
+
     def sources(self) -> dict[str, list[str]]:
         """Which commands told what."""
         return dict(self._questions.sources)
@@ -164,6 +186,15 @@ class Router:
     def notes(self) -> list[str]:
         """What the user should know of the reading."""
         return self._questions.notes()
+
+
+def _lan_networks(wan: Sequence[str], own: Sequence[Address]) -> list[tuple[str, IPv4Network]]:
+    """The networks on the LAN side, by interface."""
+    return [
+        (one.interface, IPv4Interface(f"{one.ip}/{one.prefix}").network)
+        for one in own
+        if one.interface not in wan and one.prefix is not None and ":" not in one.ip and not IPv4Address(one.ip).is_loopback
+    ]
 
 
 class Names:
