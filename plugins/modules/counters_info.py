@@ -128,6 +128,15 @@ chain:
       description: What makes the counters less than they should be, each with a C(code) and a C(message).
       type: list
       elements: dict
+findings:
+  description:
+    - What keeps traffic from being counted, or from being counted for whom one may think, each with a C(code) and a C(message), as
+      M(homenet.traffic.router_info) returns them.
+    - Where each command takes time of its own (a command line that is no shell), only what shows in what was read anyway.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 marker:
   description: Names this life of the chain. Another marker means that it was emptied or made anew. None without one.
   returned: success
