@@ -111,6 +111,14 @@ def reading(
     }
 
 
+def hour_later(before: dict[str, Any], passed: tuple[int, int], *counters: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The reading an hour after another one, when so many bytes more had passed the WAN interface."""
+    received, sent = passed
+    wan = [{**one, "received_bytes": one["received_bytes"] + received, "sent_bytes": one["sent_bytes"] + sent} for one in before["wan"]]
+    hours = {"read_at": "2026-11-22T14:00:00+00:00", "uptime_seconds": 7200}
+    return {**before, **hours, "wan": wan, "counters": list(counters), **more}
+
+
 def named(names: Iterable[str | None]) -> dict[str, Any]:
     """A reading in which every host has one of the names, and less traffic than the one before."""
     names = list(names)

@@ -11,10 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import Reading
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure, router_order
 from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
     is_unreachable,
     registered,
@@ -24,9 +27,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._render import FORMATS
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, Report, plain_text, report_of, router_order
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Report, report_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report_files import ReportDirectory, Written
 from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import count_of, files_text, reports_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "dir": {"type": "path", "default": "reports"},
@@ -65,7 +69,7 @@ class ActionModule(ActionBase):
 
     def _report(self, arguments: dict[str, Any], readings: Mapping[str, object], variables: dict[str, Any]) -> Written:
         now = datetime.now(timezone.utc).replace(microsecond=0)
-        reports: dict[str, Callable[[], Report]] = {}
+        reports: dict[str, Callable[[Reading | None], Report]] = {}
         failures: dict[str, Failure] = {}
         for name, reading in sorted(readings.items(), key=lambda one: router_order(one[0])):
             router = plain_text(name)
@@ -79,11 +83,9 @@ class ActionModule(ActionBase):
             Path(arguments["dir"]), list(dict.fromkeys(arguments["formats"])), bool(self._task.check_mode)
         )
         written = directory.write(reports, failures, now, inventory.__contains__)
-        blocks = [
-            reports_text(written.reports, list(written.failures.values())),
-            files_text(arguments["dir"], [path.name for path in written.files], dry=directory.dry),
-        ]
-        Display().display("\n\n".join(block for block in blocks if block))
+        files = files_text(arguments["dir"], [path.name for path in written.files], dry=directory.dry)
+        for text, red in reports_text(written.reports, list(written.failures.values()), files):
+            Display().display(text, color=constants.COLOR_ERROR if red else None)
         return written
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import plain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
 
 
 def registered(task_vars: Mapping[str, Any], variable: str) -> dict[str, object]:

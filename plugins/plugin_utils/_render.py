@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import IndexRow, Report, report_contract
+from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import coverage_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import IndexRow, index_contract
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Report, report_contract
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
     Markdown,
     csv_line,
@@ -93,6 +95,13 @@ RENDERERS: dict[str, Callable[[Report], str]] = {
 }
 
 
+def index_json(rows: Sequence[IndexRow], now: datetime) -> str:
+    """The index as a document with one router a line, which takes half the time of one with one value a line."""
+    document = index_contract(rows, now)
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in document.pop("routers"))
+    return f'{json.dumps(document)[:-1]}, "routers": [\n{lines}\n]}}\n'
+
+
 def index_html(rows: Sequence[IndexRow], now: datetime, link: Callable[[IndexRow], str | None]) -> str:
     """The page over all routers. ``link`` names the file of a router's report."""
     return _html().get_template("index.html.j2").render(rows=rows, now=now, link=link)
@@ -152,10 +161,11 @@ def _html() -> Environment:
     )
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment.globals.update(style=Markup(style), style_hash=f"sha256-{digest}")
+    environment.globals.update(low_coverage=LOW_COVERAGE, style=Markup(style), style_hash=f"sha256-{digest}")
     environment.filters.update(
-        age=age, bytes=human_bytes, grouped=grouped, name=_name, percent=percent, short=_short, time=_time, url=_url, visible=visible
-    )
+        age=age, bytes=human_bytes, coverage=coverage_text, grouped=grouped, name=_name, percent=percent, short=_short, time=_time,
+        url=_url, visible=visible,
+    )  # fmt: skip
     return environment
 
 
@@ -171,5 +181,7 @@ def _markdown() -> Environment:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(bytes=human_bytes, code=markdown_code, percent=_markdown_percent, short=_short, time=_time)
+    environment.filters.update(
+        bytes=human_bytes, code=markdown_code, coverage=coverage_text, percent=_markdown_percent, short=_short, time=_time
+    )
     return environment

@@ -17,18 +17,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._render import RENDERERS, as_json, index_html
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import (
+from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import Reading
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import (
     Failure,
     IndexRow,
-    Report,
-    Summary,
-    index_contract,
     index_rows,
     merge_index,
-    summary_of,
+    row_of,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._render import RENDERERS, index_html, index_json
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Report
 
 try:
     import fcntl
@@ -173,12 +172,15 @@ class ReportDirectory:
 
     def write(
         self,
-        reports: Mapping[str, Callable[[], Report]],
+        reports: Mapping[str, Callable[[Reading | None], Report]],
         failures: Mapping[str, Failure],
         now: datetime,
         in_inventory: Callable[[str], bool],
     ) -> Written:
-        """Write all reports and the index. A router whose report cannot be made keeps its old files."""
+        """Write all reports and the index. A router whose report cannot be made keeps its old files.
+
+        A report is made with the reading that the index kept of the last one.
+        """
         written = Written(failures=dict(failures))
         if self.dry or not self.formats:
             self._write(reports, now, in_inventory, written)
@@ -198,7 +200,7 @@ class ReportDirectory:
 
     def _write(
         self,
-        reports: Mapping[str, Callable[[], Report]],
+        reports: Mapping[str, Callable[[Reading | None], Report]],
         now: datetime,
         in_inventory: Callable[[str], bool],
         written: Written,
@@ -207,13 +209,14 @@ class ReportDirectory:
         tried = {*reports, *written.failures}
         kept = [row.router for row in old if row.router not in tried and self._keeps(row, in_inventory)]
         stems = file_stems(list(reports), kept)
-        summaries: dict[str, Summary] = {}
+        before = {row.router: row.reading for row in old}
+        reported: dict[str, IndexRow] = {}
         for router, make in reports.items():
             try:
                 stem = stems[router]
                 if isinstance(stem, TrafficError):
                     raise stem
-                report = make()
+                report = make(before.get(router))
                 texts = {f"{stem}.{form}": RENDERERS[form](report) for form in self.formats}
                 for name, text in texts.items():
                     self._put(name, text, written)
@@ -222,12 +225,12 @@ class ReportDirectory:
                 written.refused.append(router)
             else:
                 written.reports.append(report)
-                summaries[router] = summary_of(report, self.formats)
+                reported[router] = row_of(report, self.formats)
         if not self.formats:
             return
         wanted = {*tried, *kept}
-        rows = merge_index(old, summaries, written.failures, lambda router: router in wanted)
-        self._put(f"{INDEX}.json", as_json(index_contract(rows, now)), written)
+        rows = merge_index(old, reported, written.failures, lambda router: router in wanted)
+        self._put(f"{INDEX}.json", index_json(rows, now), written)
         if "html" in self.formats:
             self._put(f"{INDEX}.html", index_html(rows, now, self._link), written)
 

@@ -16,18 +16,20 @@ from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
-    chain_result,
     counted_result,
+    findings_result,
     hosts_result,
     names_result,
+    status_result,
     wan_result,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, between_marks
 
 display = Display()
@@ -167,17 +169,22 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def reading(router: Router, settings: _chain.Settings, observed: _chain.Observed) -> dict[str, Any]:
+def reading(router: Router, backend: Backend) -> dict[str, Any]:
     """The keys of ``counters_info`` but the hosts."""
     interfaces = router.wan_interfaces()
     wan = wan_result(interfaces, router.wan_counters())
+    findings = router.findings(router.lan_hosts(), interfaces)
     return {
-        **counted_result(observed.chain),
-        **chain_result(settings, observed, interfaces),
+        **counted_result(backend.counted()),
+        **status_result(backend.status(interfaces)),
         "wan": wan,
         "uptime_seconds": router.uptime(),
         "read_at": now(),
+        "table": router.settings.table,
+        "backend": backend.name,
+        "profile": router.profile_name,
         "sources": router.sources(),
+        "findings": findings_result(findings),
     }
 
 
@@ -196,12 +203,14 @@ def notes(router: Router) -> dict[str, Any]:
 def _prepare() -> None:
     """Read and compile what every worker needs: an action is imported once, in the parent, before it forks the workers."""
     for profile in (_profile.common(), *_profile.builtin()):
-        for ways in filter(None, profile.read.values()):
+        for ways in filter(None, (profile.read.get(kind) for kind in READING)):
             load_template(ways[0].template)  # the way that is usually taken
         load_template(profile.chain_template)
         # Every login needs these; the wordings of errors are compiled where one is met.
         for pattern in (*profile.recognize, *profile.prompt, *(one for group in profile.login.values() for one in group)):
             pattern.search("")
+        for sign in profile.findings if profile.shell else ():  # elsewhere, only router_info asks
+            sign.pattern.search("")
     for name in CONNECTIONS:
         connection_loader.get(name, class_only=True)
     # The workers' garbage collection would touch, and so copy, all that they share with the parent.

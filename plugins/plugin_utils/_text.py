@@ -12,11 +12,30 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from datetime import datetime, timezone
 
 ELLIPSIS = "…"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS_IN_A_ROW = 4
 _SI_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _SI_RATES = ("bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s", "Pbit/s", "Ebit/s", "Zbit/s", "Ybit/s")
+
+
+def plain_text(text: str) -> str:
+    """The text as a plain string that can be written as UTF-8 (Ansible's variables are subclasses of str)."""
+    exact = str.__str__(text)
+    return exact if exact.isascii() else _SURROGATE.sub("\ufffd", exact)
+
+
+def parse_time(value: object) -> datetime | None:
+    """A time as ISO 8601 writes it, with its offset, in UTC; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", str.__str__(value)))
+        return found.astimezone(timezone.utc) if found.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _si(amount: int, units: tuple[str, ...]) -> str:
@@ -46,7 +65,12 @@ def human_bytes(amount: int) -> str:
 
 def human_rate(bytes_per_second: float) -> str:
     """Bytes a second as bits a second in decimal units, as providers sell them."""
-    return _si(round(bytes_per_second * 8), _SI_RATES)
+    return human_bits(bytes_per_second * 8)
+
+
+def human_bits(bits_per_second: float) -> str:
+    """Bits a second in decimal units."""
+    return _si(round(bits_per_second), _SI_RATES)
 
 
 def grouped(amount: int) -> str:
@@ -64,6 +88,11 @@ def percent(part: int, whole: int) -> str:
     if tenths >= 1000 and part < whole:
         return ">99.9 %"
     return f"{tenths // 10}.{tenths % 10} %"
+
+
+def percent_of(part: int, whole: int) -> float:
+    """A percentage with two decimals, 0.0 of nothing."""
+    return (part * 20_000 + whole) // (2 * whole) / 100 if whole else 0.0
 
 
 def _escaped(character: str) -> str:
@@ -160,7 +189,7 @@ def wrapped(text: str, cells: int, first: str = "", following: str = "") -> list
 
 # --- Markdown ---------------------------------------------------------------------------------------------------------
 
-_PLAIN_WORD = re.compile(r"\(?[A-Za-z0-9][A-Za-z0-9,.;:()%'/+-]*\Z")
+_PLAIN_WORD = re.compile(r"(\(?[A-Za-z0-9][A-Za-z0-9,.;:()%'/+-]*|%)\Z")
 _LINK_LIKE = re.compile(r"://|www\.|\.[A-Za-z]|:[A-Za-z]", re.IGNORECASE)
 
 

@@ -11,9 +11,19 @@ import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 SYSTEM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 IPTABLES = shutil.which("iptables-legacy", path=SYSTEM_PATH) or "iptables-legacy"
+NETNS = Path("/run/netns")
+
+
+def program(name: str) -> str:
+    """The absolute path of a program of this machine."""
+    found = shutil.which(name, path=SYSTEM_PATH)
+    if not found:
+        raise FileNotFoundError(f"{name} is not installed here: see tests/system-packages.txt")
+    return os.path.abspath(found)
 
 
 def run(*words: str, timeout: float = 20.0, stdin: str | None = None) -> str:
@@ -31,9 +41,10 @@ def inside(namespace: str, *words: str) -> tuple[str, ...]:
     return ("ip", "netns", "exec", namespace, *words)
 
 
-def start(namespace: str, *words: str) -> subprocess.Popen[str]:
+def start(*words: str) -> subprocess.Popen[str]:
+    """In the background, until ``end``."""
     return subprocess.Popen(
-        inside(namespace, *words), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        words, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "PATH": SYSTEM_PATH},
     )  # fmt: skip
 
@@ -59,13 +70,24 @@ def namespaces(*roles: str) -> Iterator[tuple[str, ...]]:
     made: list[str] = []
     try:
         for name in names:
-            run("ip", "netns", "add", name)
+            add(name)
             made.append(name)
-            run("ip", "-n", name, "link", "set", "lo", "up")
         yield names
     finally:
         for name in made:
             remove(name)
+
+
+def add(name: str) -> None:
+    """As ``ip netns add``, which in a user namespace cannot go back to where it came from."""
+    NETNS.mkdir(exist_ok=True)
+    (NETNS / name).touch(exist_ok=False)
+    try:
+        run("unshare", f"--net={NETNS / name}", "true")
+        run("ip", "-n", name, "link", "set", "lo", "up")
+    except RuntimeError:
+        run("ip", "netns", "delete", name)
+        raise
 
 
 def remove(name: str) -> None:

@@ -13,8 +13,10 @@ import ctypes
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -53,15 +55,15 @@ def _enter(namespace: str) -> None:
             raise OSError(number, f"setns {namespace}: {os.strerror(number)}")
 
 
-def make_socket(namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    made = in_namespace(namespace, lambda: socket.socket(socket.AF_INET, kind))
+def make_socket(namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM, *, ipv6: bool = False) -> socket.socket:
+    made = in_namespace(namespace, lambda: socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, kind))
     made.settimeout(SECONDS)
     return made
 
 
 def connect(namespace: str, address: tuple[str, int]) -> socket.socket:
     """A TCP connection as somebody inside the namespace would make it."""
-    made = make_socket(namespace)
+    made = make_socket(namespace, ipv6=":" in address[0])
     try:
         made.connect(address)
     except OSError:
@@ -71,12 +73,24 @@ def connect(namespace: str, address: tuple[str, int]) -> socket.socket:
 
 
 def listen(namespace: str, address: tuple[str, int], kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    made = make_socket(namespace, kind)
+    made = make_socket(namespace, kind, ipv6=":" in address[0])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind(address)
     if kind == socket.SOCK_STREAM:
         made.listen()
     return made
+
+
+def wait_for_listener(namespace: str, port: int, seconds: float = SECONDS) -> None:
+    """Looks into the kernel's table: to connect would be a login already."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        tables = in_namespace(namespace, lambda: [Path(f"/proc/thread-self/net/{name}").read_text() for name in ("tcp", "tcp6")])
+        for row in (line.split() for table in tables for line in table.splitlines()[1:]):
+            if row[3] == "0A" and row[1].endswith(f":{port:04X}"):
+                return
+        time.sleep(0.01)
+    raise TimeoutError(f"nobody listens on port {port} of {namespace}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,8 @@ def datagrams(client: End, server: End, *, download: list[int], upload: list[int
     The first one goes up, or nothing could come down through a stateful firewall. None is sent before the one before
     it arrived, so none is lost.
     """
-    near = make_socket(client.namespace, socket.SOCK_DGRAM)
+    ipv6 = ":" in server.ip
+    near = make_socket(client.namespace, socket.SOCK_DGRAM, ipv6=ipv6)
     far = listen(server.namespace, (server.ip, port), socket.SOCK_DGRAM)
     sizes = upload or [1]
     with near, far:
@@ -139,4 +154,5 @@ def datagrams(client: End, server: End, *, download: list[int], upload: list[int
         for size in download:
             far.sendto(bytes(size), back)
             near.recvfrom(2048)
-    return sum(size + 28 for size in download), sum(size + 28 for size in sizes)
+    headers = 48 if ipv6 else 28
+    return sum(size + headers for size in download), sum(size + headers for size in sizes)

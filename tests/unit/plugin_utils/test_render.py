@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -20,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from readings import HOSTILE_NAMES, NOW, counter, host, named, reading
+from readings import HOSTILE_NAMES, NOW, counter, host, hour_later, named, reading
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure, IndexRow, row_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._render import (
     CSV_HEADER,
     RENDERERS,
@@ -32,14 +34,11 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._render import (
     index_html,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report import (
-    Failure,
-    IndexRow,
     Report,
     report_contract,
     report_of,
-    summary_of,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._text import csv_text, cut, visible
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import csv_text, cut, plain_text, visible
 
 name_lists = st.lists(st.none() | st.text() | st.sampled_from(HOSTILE_NAMES), min_size=1, max_size=5)
 HOSTILE = report_of("home", named(HOSTILE_NAMES), NOW)
@@ -53,6 +52,14 @@ HOME = report_of(
     ),
     NOW,
 )
+
+
+def covered(download: int, interface: str = "ppp0") -> Report:
+    """The report after another 50 MB had passed in both directions, all of the upload counted."""
+    first = reading([host("192.168.1.2", "tv")], [counter("192.168.1.2", 0, 0)], (0, 0), [("jump_duplicate", "Two jumps.")])
+    first["wan"][0]["interface"] = interface
+    later = hour_later(first, (50_000_000, 50_000_000), counter("192.168.1.2", download, 50_000_000))
+    return report_of("home", later, NOW, report_of("home", first, NOW).reading)
 
 
 def shown_name(name: str | None) -> str:
@@ -135,6 +142,28 @@ def test_html() -> None:
     assert page.of("time", "datetime") == ["2026-11-22T13:00:00+00:00", "2026-11-22T13:00:05+00:00"]
 
 
+@pytest.mark.parametrize("low", [False, True])
+def test_coverage_in_html(low: bool) -> None:
+    page = check_page(as_html(covered(20_000_000 if low else 50_000_000)), ["index.html"])
+    share = "40.0 %" if low else "100.0 %"
+    assert f"Coverage since 2026-11-22 13:00 UTC: {share} of the download and 100.0 % of the upload on ppp0" in page.text["body"][0]
+    assert page.of("li", "class") == (["alarm"] if low else [])
+    assert page.of("section", "class") == (["note bad"] if low else ["note"])
+    assert page.of("p", "class").count("alarm") == low
+    assert page.text["li"][-1] == "Two jumps."
+    assert page.text["li"][0].startswith("Only 40.0 % of the download (20.0 MB of 50.0 MB) on ppp0") is low
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_hostile_interface(name: str) -> None:
+    """Readings can come from a file, whatever that says."""
+    report = covered(20_000_000, name)
+    page = check_page(as_html(report), ["index.html"])
+    assert f"of the upload on {visible(plain_text(name))} was counted." in page.text["body"][0]
+    check_markdown(report)
+    json.loads(RENDERERS["json"](report))
+
+
 def check_html_names(report: Report) -> None:
     page = check_page(as_html(report), ["index.html"])
     labels = [text for text, (tag, attributes) in zip(page.text["span"], [one for one in page.tags if one[0] == "span"], strict=True)
@@ -165,9 +194,9 @@ FILES = {"a b": "a%20b.html", "old": "old.html", "failing": "failing.html"}
 def index_rows_of(names: list[str | None], message: str) -> list[IndexRow]:
     now, before = NOW, NOW - timedelta(days=3, hours=5)
     return [
-        IndexRow("a b", summary_of(report_of("a b", named(names), now), ["html"]), None),
-        IndexRow("old", summary_of(report_of("old", named(names) | {"read_at": before.isoformat()}, before), ["html"]), None),
-        IndexRow("failing", summary_of(report_of("failing", named(names), before), ["html"]), Failure("failing", message, now, True)),
+        row_of(report_of("a b", named(names), now), ["html"]),
+        row_of(report_of("old", named(names) | {"read_at": before.isoformat()}, before), ["html"]),
+        replace(row_of(report_of("failing", named(names), before), ["html"]), failure=Failure("failing", message, now, True)),
         IndexRow("never", None, Failure("never", message, before)),
     ]
 
@@ -244,6 +273,16 @@ def check_markdown(report: Report) -> None:
     assert all(len(row) == 7 for row in rows)
     found = ["".join(token.content for token in row[0]) for row in rows[1 : 1 + len(report.active)]]
     assert found == [cut(shown_name(one.name), 80) for one in report.active]
+
+
+def test_coverage_in_markdown() -> None:
+    text = as_markdown(covered(20_000_000))
+    assert (
+        "14:00 UTC.\n\nCoverage since 2026-11-22 13:00 UTC: 40.0 % of the download and 100.0 % of the upload on ppp0 was counted.\n\n"
+        in text
+    )
+    assert "- **Warning:** Only 40.0 % of the download (20.0 MB of 50.0 MB) on ppp0" in text
+    assert "Coverage" not in as_markdown(HOME)
 
 
 def test_markdown() -> None:

@@ -6,27 +6,18 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from readings import NOW, counter, host, named, reading
+from readings import NOW, counter, host, hour_later, named, reading
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report import (
     Amount,
-    Failure,
-    IndexRow,
-    index_contract,
-    index_rows,
-    merge_index,
-    percent_of,
     report_contract,
     report_of,
-    router_order,
-    summary_of,
 )
 
 
@@ -74,6 +65,36 @@ def test_the_contract() -> None:
     }  # fmt: skip
 
 
+def test_coverage_in_the_contract() -> None:
+    first = reading([host("10.0.0.1")], [counter("10.0.0.1", 5, 5)])
+    before = report_of("home", first, NOW)
+    assert report_contract(before)["coverage"] == {"download": None, "upload": None}
+    well = report_of("home", hour_later(first, (30_000_000, 900_000), counter("10.0.0.1", 29_000_005, 900_005)), NOW, before.reading)
+    assert report_contract(well)["coverage"] == {"download": 96.67, "upload": None}
+    assert [one.code for one in well.warnings] == []
+    bad = report_of("home", hour_later(first, (30_000_000, 2_000_000), counter("10.0.0.1", 10_000_005, 2_000_005)), NOW, before.reading)
+    assert report_contract(bad)["coverage"] == {"download": 33.33, "upload": 100.0}
+    assert [one.code for one in bad.warnings] == ["low_coverage"]
+    assert "homenet.traffic.check" in bad.warnings[0].message
+
+
+def test_holes_in_the_chain_are_the_first_thing_to_mend() -> None:
+    first = reading([host("10.0.0.1")], [counter("10.0.0.1", 5, 5)], problems=[("jump_not_first", "The jump is rule 3.")])
+    later = hour_later(first, (30_000_000, 2_000_000), counter("10.0.0.1", 10_000_005, 2_000_005))
+    found = report_of("home", later, NOW, report_of("home", first, NOW).reading)
+    assert [one.code for one in found.warnings] == ["low_coverage", "jump_not_first"]
+    assert "Mend first what the other warnings tell." in found.warnings[0].message
+
+
+def test_a_reading_without_what_coverage_needs_is_reported_on_all_the_same() -> None:
+    first = reading([host("10.0.0.1")], [counter("10.0.0.1", 5, 5)])
+    before = report_of("home", first, NOW).reading
+    for change in ({"wan": "x"}, {"wan": [{"interface": 5}]}, {"marker": 5}, {"uptime_seconds": "1 day"}, {"read_at": None}):
+        found = report_of("home", first | change, NOW, before)
+        assert report_contract(found)["coverage"] == {"download": None, "upload": None}
+        assert found.totals.download_bytes == 5
+
+
 def test_addresses_of_equal_traffic_are_in_numeric_order() -> None:
     ips = ["192.168.1.10", "192.168.1.9", "10.0.0.1", "fe80::2", "fe80::10"]
     found = report_of("home", reading(counters=[counter(ip, 5, 5) for ip in ips]), NOW)
@@ -101,17 +122,6 @@ def test_without_a_chain() -> None:
     given = reading(problems=[("chain_missing", "There is no chain TRAFFIC: nothing is counted. Run setup_traffic.")])
     with pytest.raises(TrafficError, match=r"^home: There is no chain TRAFFIC: .* Run setup_traffic\.$"):
         report_of("home", given, NOW)
-
-
-@pytest.mark.parametrize(
-    ("part", "whole", "percent"),
-    [
-        (0, 0, 0.0), (0, 5, 0.0), (5, 5, 100.0), (1, 3, 33.33), (2, 3, 66.67), (1, 20_000, 0.01), (1, 20_001, 0.0),
-        (10**30, 3 * 10**30, 33.33),
-    ],
-)
-def test_percent_of(part: int, whole: int, percent: float) -> None:
-    assert percent_of(part, whole) == percent
 
 
 @pytest.mark.parametrize(
@@ -187,69 +197,3 @@ def test_plain_values_come_out() -> None:
     found = report_of(Wrapped("home"), named([Wrapped("tv"), "\ud800x"]), NOW)
     assert {type(found.router), *(type(one.name) for one in found.hosts)} == {str}
     assert found.hosts[1].name == "\ufffdx"
-
-
-# The index over all routers
-
-
-def row(router: str, *, failed: bool = False) -> IndexRow:
-    report = report_of(router, named(["tv", "pc"]), NOW)
-    failure = Failure(router, "no answer", NOW, unreachable=True) if failed else None
-    return IndexRow(router, summary_of(report, ["html", "json"]), failure)
-
-
-def test_the_index_survives_its_file() -> None:
-    rows = [row("a"), row("b", failed=True), IndexRow("c", None, Failure("c", "never", NOW))]
-    assert index_rows(json.loads(json.dumps(index_contract(rows, NOW)))) == rows
-
-
-def test_what_the_index_says_of_a_report() -> None:
-    found = index_contract([row("home", failed=True)], NOW)["routers"][0]
-    assert found == {
-        "router": "home",
-        "report": {
-            "generated_at": "2026-11-22T13:00:05+00:00",
-            "to": "2026-11-22T13:00:00+00:00",
-            "totals": {"download_bytes": 30_000, "upload_bytes": 2000},
-            "hosts": 2,
-            "active_hosts": 2,
-            "heaviest": "tv",
-            "warnings": [],
-            "formats": ["html", "json"],
-        },
-        "error": {"message": "no answer", "at": "2026-11-22T13:00:05+00:00", "unreachable": True},
-    }
-
-
-@pytest.mark.parametrize(
-    "document",
-    [None, [], {}, {"schema": "homenet.traffic/index/2", "routers": []}, {"schema": "homenet.traffic/index/1"},
-     {"schema": "homenet.traffic/index/1", "routers": [{"router": "a"}]},
-     {"schema": "homenet.traffic/index/1", "routers": [{"router": 5, "report": None, "error": None}]},
-     {"schema": "homenet.traffic/index/1", "routers": [{"router": "a", "report": 5, "error": None}]},
-     {"schema": "homenet.traffic/index/1", "routers": [{"router": "a", "report": {}, "error": None}]}],
-)  # fmt: skip
-def test_not_an_index(document: object) -> None:
-    with pytest.raises(TrafficError):
-        index_rows(document)
-
-
-def test_a_run_renews_its_own_rows_only() -> None:
-    later = NOW + timedelta(hours=3)
-    old = [row("good"), row("fails-now"), row("was-failing", failed=True), row("not-in-run"), row("gone")]
-    new = summary_of(report_of("good", named(["x"]), later), ["json"])
-    failure = Failure("fails-now", "cut", later)
-    rows = merge_index(
-        old, {"good": new, "was-failing": new}, {"fails-now": failure, "never": Failure("never", "off", later)}, lambda name: name != "gone"
-    )
-    assert {one.router: (one.summary, one.failure) for one in rows} == {
-        "good": (new, None),
-        "fails-now": (old[1].summary, failure),
-        "was-failing": (new, None),
-        "not-in-run": (old[3].summary, None),
-        "never": (None, Failure("never", "off", later)),
-    }
-
-
-def test_routers_are_in_the_order_of_people() -> None:
-    assert sorted(["home-10", "Home-2", "home-1", "a"], key=router_order) == ["a", "home-1", "Home-2", "home-10"]

@@ -18,11 +18,12 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from readings import HOSTILE_NAMES, NOW, named, reading
+from readings import HOSTILE_NAMES, NOW, counter, hour_later, named, reading
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _report_files
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, report_of
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import report_contract, report_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report_files import (
     ReportDirectory,
     Written,
@@ -219,6 +220,59 @@ def test_with_a_limit_the_others_stay(tmp_path: Path) -> None:
         (tmp_path / f"b.{form}").unlink()
     write(tmp_path, {"a": named(["tv"])})
     assert set(index(tmp_path)) == {"a"}
+
+
+def coverage(directory: Path, router: str = "home") -> object:
+    return json.loads((directory / f"{router}.json").read_text(encoding="utf-8"))["coverage"]
+
+
+FIRST = reading(counters=[counter("10.0.0.1", 0, 0)])
+SECOND = hour_later(FIRST, (40_000_000, 5_000_000), counter("10.0.0.1", 10_000_000, 5_000_000))
+UNKNOWN = {"download": None, "upload": None}
+
+
+def test_coverage_is_of_the_time_since_the_last_report(tmp_path: Path) -> None:
+    write(tmp_path, {"home": FIRST})
+    assert coverage(tmp_path) == UNKNOWN
+    write(tmp_path, {"home": SECOND}, now=NOW + timedelta(hours=1))
+    assert coverage(tmp_path) == {"download": 25.0, "upload": 100.0}
+    assert "much of its traffic was not counted" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    write(tmp_path, {"home": SECOND}, now=NOW + timedelta(hours=1))
+    assert coverage(tmp_path) == UNKNOWN, "nothing has passed since the last report"
+    assert "much of its traffic" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["html", "md", "csv", "json"])
+def test_the_last_reading_is_kept_with_any_format(tmp_path: Path, form: str) -> None:
+    write(tmp_path, {"home": FIRST}, formats=(form,))
+    write(tmp_path, {"home": SECOND})
+    assert coverage(tmp_path) == {"download": 25.0, "upload": 100.0}
+
+
+def test_what_does_not_read_a_router_leaves_its_last_reading(tmp_path: Path) -> None:
+    """Another router's turn, a failure, check mode, a report without files."""
+    write(tmp_path, {"home": FIRST, "cabin": FIRST})
+    write(tmp_path, {"cabin": SECOND}, inventory=("home",))
+    write(tmp_path, {}, {"home": "no answer"})
+    write(tmp_path, {"home": {**SECOND, "chain": None}})
+    write(tmp_path, {"home": SECOND}, dry=True)
+    done = write(tmp_path, {"home": SECOND}, formats=())
+    assert report_contract(done.reports[0])["coverage"] == {"download": 25.0, "upload": 100.0}
+    write(tmp_path, {"home": SECOND})
+    assert coverage(tmp_path) == {"download": 25.0, "upload": 100.0}
+
+
+def test_an_index_of_the_version_before_and_one_that_this_version_wrote(tmp_path: Path) -> None:
+    write(tmp_path, {"home": FIRST, "cabin": FIRST})
+    document = json.loads((tmp_path / "index.json").read_text(encoding="utf-8"))
+    assert document["schema"] == "homenet.traffic/index/1"
+    for row in document["routers"]:
+        assert set(row) - {"reading"} == {"router", "report", "error"}, "what the version before takes; it reads no more"
+        del row["reading"]
+    (tmp_path / "index.json").write_text(json.dumps(document), encoding="utf-8")
+    done = write(tmp_path, {"home": SECOND}, inventory=("cabin",))
+    assert (done.warnings, coverage(tmp_path)) == ([], UNKNOWN)
+    assert set(index(tmp_path)) == {"home", "cabin"}
 
 
 def test_two_inventories_that_differ_in_case(tmp_path: Path) -> None:

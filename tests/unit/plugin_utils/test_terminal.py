@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from readings import HOSTILE_NAMES, NOW, counter, host, named, reading
+from readings import HOSTILE_NAMES, NOW, counter, host, hour_later, named, reading
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Failure, report_of
+from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import report_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import (
     WIDTH,
     files_text,
@@ -46,6 +47,31 @@ total                                                  3.09 GB  100.0 %  52.2 MB
   setup_traffic."""
 
 
+def test_low_coverage_is_red() -> None:
+    later = hour_later(HOME, (30_000_000, 2_000_000), *HOME["counters"])
+    report = report_of("home", later, NOW, report_of("home", HOME, NOW).reading)
+    pieces = reports_text([report], [Failure("c", "no answer", NOW)], "Written to reports/: home.html")
+    assert [red for _text, red in pieces] == [False, True, False]
+    assert pieces[1][0] == """\
+Coverage since 2026-11-22 13:00 UTC: 0.0 % of the download and 0.0 % of the upload on ppp0 was
+  counted.
+! Only 0.0 % of the download (0 B of 30.0 MB) on ppp0 since 2026-11-22 13:00 UTC was counted. The
+  rest is the router's own traffic, or traffic that bypassed the counters. Mend first what the other
+  warnings tell. Otherwise acceleration (flow cache, flow offload) hides traffic from iptables,
+  whatever its vendor calls it: ansible-playbook homenet.traffic.check tells which there is and how
+  to turn it off."""
+    assert pieces[2][0].startswith("! The jump to TRAFFIC is rule 3")
+    assert pieces[2][0].endswith("\n\nNo report of 1 router:\n! c: no answer\n\nWritten to reports/: home.html")
+    assert "\n".join(text for text, _red in pieces).startswith(report_table(report) + "\n\n")
+
+
+def test_good_coverage_is_said_quietly() -> None:
+    first = reading([host("192.168.1.2")], [counter("192.168.1.2", 0, 0)])
+    later = hour_later(first, (2_000_000, 10), counter("192.168.1.2", 1_990_000, 10))
+    text = report_table(report_of("home", later, NOW, report_of("home", first, NOW).reading))
+    assert text.endswith("\nCoverage since 2026-11-22 13:00 UTC: 99.5 % of the download on ppp0 was counted.")
+
+
 def test_nothing_counted() -> None:
     assert report_table(report_of("home", reading([host("192.168.1.2")]), NOW)) == (
         "home: since counting began, until 2026-11-22 13:00 UTC\nNothing has been counted yet.\n1 host without traffic."
@@ -53,9 +79,10 @@ def test_nothing_counted() -> None:
 
 
 def test_several_routers_and_those_that_failed_last() -> None:
-    text = reports_text(
+    [(text, red)] = reports_text(
         [report_of(router, HOME, NOW) for router in ("a", "b")], [Failure("c", "no answer", NOW), Failure("d", "cut", NOW)]
     )
+    assert not red
     blocks = text.split("\n\n")
     assert [block.splitlines()[0] for block in blocks] == [
         "a: since counting began, until 2026-11-22 13:00 UTC",
@@ -88,7 +115,7 @@ def test_where_the_files_are() -> None:
 def test_names_stay_text_of_a_bounded_width(names: list[str | None], said: str) -> None:
     given = named(names) | {"notes": [said]}
     shown = [
-        reports_text([report_of("home", given, NOW)], [Failure(said, said, NOW)]),
+        *(text for text, _red in reports_text([report_of("home", given, NOW)], [Failure(said, said, NOW)])),
         hosts_table(said, given["hosts"]),
         files_text(said, [said]),
     ]

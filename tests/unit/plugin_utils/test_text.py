@@ -24,6 +24,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
     markdown_text,
     pad,
     percent,
+    percent_of,
     visible,
     width,
     wrapped,
@@ -42,6 +43,17 @@ names = st.text() | st.sampled_from(HOSTILE_NAMES) | st.text(st.sampled_from("=+
 )  # fmt: skip
 def test_human_bytes(number: int, shown: str) -> None:
     assert human_bytes(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "percent"),
+    [
+        (0, 0, 0.0), (0, 5, 0.0), (5, 5, 100.0), (1, 3, 33.33), (2, 3, 66.67), (1, 20_000, 0.01), (1, 20_001, 0.0),
+        (10**30, 3 * 10**30, 33.33),
+    ],
+)
+def test_percent_of(part: int, whole: int, percent: float) -> None:
+    assert percent_of(part, whole) == percent
 
 
 @given(st.integers(0, 10**26))
