@@ -17,11 +17,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Wanted,
     as_commands,
     command,
-    hosts_of,
-    marker,
-    plain_jumps,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import hosts_of, marker, plain_jumps
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover, mover
@@ -78,10 +76,10 @@ class Iptables:
 
     def counted(self) -> Counted:
         """See Backend."""
-        found = [family.counting.chain for family in self._families]
-        rests = [unattributed(chain) for chain in found if chain]
+        found = [(seen.chain, seen.subs) for family in self._families if (seen := family.counting).chain]
+        rests = [unattributed(chain, subs) for chain, subs in found if chain]
         return Counted(
-            {host: both for chain in found if chain for host, both in host_counters(chain).items()},
+            {host: both for chain, subs in found if chain for host, both in host_counters(chain, subs).items()},
             next((rest for rest in rests if rest is not None), None),
         )
 
@@ -95,14 +93,15 @@ class Iptables:
             installed=chain is not None and bool(positions),
             jump_position=positions[0] if positions else None,
             references=0 if chain is None else chain.references,
-            hosts=0 if chain is None else len(hosts_of(chain)),
+            hosts=0 if chain is None else len(hosts_of(chain, family.observed.subs)),
             marker=None if found is None else str(found),
             problems=problems(settings, family.observed, interfaces),
         )
 
     def hosts(self) -> list[str]:
         """The addresses that have rules."""
-        return [host for family in self._families if family.counting.chain for host in hosts_of(family.counting.chain)]
+        seen = [family.counting for family in self._families]
+        return [host for one in seen if one.chain for host in hosts_of(one.chain, one.subs)]
 
     def as_commands(self) -> list[str]:
         """See Backend."""

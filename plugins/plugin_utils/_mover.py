@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands, command, marker
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands, command
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import (
     is_copied,
     plan_copy,
@@ -13,8 +13,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import
     require_movable,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
 
 class Mover:
@@ -50,11 +51,11 @@ class Mover:
         self.remove(change)
         return self._new.observe()
 
-    def _still(self) -> Chain:
-        chain = self._old.observe().chain
-        if chain is None:
+    def _still(self) -> Observed:
+        found = self._old.observe()
+        if found.chain is None:
             raise TrafficError(f"The chain {self._old.settings.chain} has gone while it was being moved. Run it again.")
-        return chain
+        return found
 
     def remove(self, change: Change) -> None:
         """Remove the old one."""
@@ -66,7 +67,7 @@ class Mover:
         removal, here = plan_absent(old, self._there), self._here
         if not present or self._is_copied() or not self._there.chain:
             return [command(old, step) for step in removal], here
-        copy = plan_copy(new, here, self._there.chain)
+        copy = plan_copy(new, here, self._there)
         unhook = [command(old, step) for step in removal if step.chain == "FORWARD"]
         rest = [command(old, step) for step in removal if step.chain != "FORWARD"]
         return [*unhook, *(command(new, step) for step in copy), *rest], simulate(new, here, copy)
