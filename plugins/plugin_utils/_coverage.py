@@ -294,12 +294,12 @@ def low_coverage_message(coverage: Coverage, broken: bool) -> str:
         for name, one in coverage.shares()
         if one.low
     )
-    first = "Mend first what the other warnings tell. Otherwise acceleration" if broken else "Acceleration"
+    first = "Mend first what the other warnings tell. " if broken else ""
     since = f" since {_moment(coverage.since)}" if coverage.since else ""
     return (
         f"Only {shares} on {_names(coverage.interfaces)}{since} was counted. The rest is the router's own traffic, or traffic that "
-        f"bypassed the counters. {first} (flow cache, flow offload) hides traffic from iptables, whatever its vendor calls it: "
-        "ansible-playbook homenet.traffic.check tells which there is and how to turn it off."
+        f"bypassed the counters. {first}IPv6 is not counted, and acceleration (flow cache, flow offload) hides traffic from iptables, "
+        "whatever its vendor calls it: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
     )
 
 
