@@ -111,4 +111,3 @@ def test_who_is_using_the_link(network: Lab, control: Control, server: str, user
     assert "home: ali-laptop takes " in shown.out
     assert "1 idle host: sara-phone" in shown.out
     assert "not counted" not in shown.out
-
