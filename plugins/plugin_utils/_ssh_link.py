@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._network import connect
 
-_LONGEST_COMPLAINT = 300  # bytes of what a proxy command said last
+_LONGEST_COMPLAINT = 150  # bytes of what a proxy command said last
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,13 @@ class _Proxy:
         return f"ended with exit status {status}" + (f" and said: {said}" if said else "")
 
     def end(self) -> None:
-        if self._process.poll() is None:
+        # It leads a process group of its own, so that what it started ends as well.
+        for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
-            try:
-                self._process.wait(2)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                os.killpg(self._process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+                break
         self._errors.close()
 
 
