@@ -86,8 +86,7 @@ def main() -> int:
         with lab(hosts=1, servers=()) as network:
             assert network.ping(network.hosts[0]), "a ping got lost"
     except Exception as error:  # whatever it is, it is the reason
-        who = "root, but not allowed to" if os.geteuid() == 0 else "needs root or a kernel that lets users"
-        print(f"no lab of network namespaces ({who} make namespaces): {' '.join(str(error).split())}")
+        print(f"no lab here, which needs root or a kernel that lets users make namespaces: {' '.join(str(error).split())}")
         return 1
     return 0
 

@@ -86,6 +86,7 @@ def _sshd(router: Box, spec: LabSpec, keys: Keys) -> list[str]:
     folder = router.path("/etc/ssh")
     folder.mkdir(exist_ok=True)
     router.path("/run/sshd").mkdir(mode=0o755)
+    router.path("/var/log/lastlog").touch()
     lines = [*spec.sshd_options]
     for kind, path in keys.host_keys("sshd").items():
         (folder / kind).write_bytes(path.read_bytes())
