@@ -98,15 +98,18 @@ class Router:
         neighbors: list[Neighbor] = self._questions.read("neighbors", required=True)
         wan = self.wan_interfaces()
         own = self.own_addresses()
+        networks = _lan_networks(wan, own)
         names = Names(self.leases())
         hosts = {
             neighbor.ip: Host(neighbor.ip, neighbor.mac, names.of(neighbor.ip, neighbor.mac), neighbor.interface)
             for neighbor in neighbors
-            if neighbor.ip and self._is_lan_host(neighbor, wan, own)
+            if neighbor.ip and self._is_lan_host(neighbor, wan, own, networks)
         }
         return sorted(hosts.values(), key=lambda host: IPv4Address(host.ip))
 
-    def _is_lan_host(self, neighbor: Neighbor, wan: Sequence[str], own: Sequence[Address]) -> bool:
+    def _is_lan_host(
+        self, neighbor: Neighbor, wan: Sequence[str], own: Sequence[Address], networks: Sequence[tuple[str, IPv4Network]]
+    ) -> bool:
         if not neighbor.ip or ":" in neighbor.ip or not neighbor.complete or neighbor.interface in wan:
             return False
         lan = self._profile.lan_interfaces
@@ -115,7 +118,6 @@ class Router:
         address = IPv4Address(neighbor.ip)
         if address.is_multicast or any(one.ip == neighbor.ip for one in own):
             return False
-        networks = _lan_networks(wan, own)
         # An interface without an address of its own, where others have one, is a device under something else.
         return not networks or any(name == neighbor.interface and address in network for name, network in networks)
 
