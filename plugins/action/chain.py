@@ -4,26 +4,12 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Marker,
-    Observed,
-    Settings,
-    Wanted,
-    as_commands,
-    command,
-    hosts_of,
-    plan_absent,
-    plan_empty,
-    plan_present,
-    simulate,
-)
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Change, Plan
-from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover, mover
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
@@ -59,79 +45,41 @@ class ActionModule(RouterAction):
 
     def _bring(self, arguments: dict[str, Any], settings: Settings, result: dict[str, Any]) -> None:
         router = self.open_router(arguments, settings)
-        router.foresee(READING, router.chains, *([router.other_table()] if arguments["state"] != "empty" else []))
+        state, prune = arguments["state"], arguments["prune"]
+        backend = Iptables(router.chains, both_tables=state != "empty")
+        router.foresee(READING, backend.listing())
         known = known_hosts(router)
-        observed = router.observe()
-        move = None if arguments["state"] == "empty" else mover(router.other_table(), router.chains, observed)
-        plan = _plan(arguments, router, observed, known, move)
-        before = move.before() if move else observed
-        result.update(state=arguments["state"], changed=False, commands=[], before=counted_result(before.chain))
-        lines = move.before_commands() if move else as_commands(_for_people(router.settings), observed)
-        change = Change(after=observed)
-        try:
-            act = _preview if self._task.check_mode else _do
-            after = act(router, plan, change, move, arguments["state"] == "present", observed)
-        finally:
-            result.update(changed=bool(change.commands), commands=change.commands)
-        result["diff"] = {
-            "before": "".join(f"{line}\n" for line in lines),
-            "after": "".join(f"{line}\n" for line in as_commands(_for_people(router.settings), after)),
-        }
-        result.update(known, **reading(router, router.settings, change.after or observed))
-        result.update(profile=router.profile_name, name=settings.chain, **notes(router))
+        backend.look()
+        hosts = _hosts_to_count(arguments, router, known, backend) if state == "present" else ()
+        interfaces = router.wan_interfaces()
+        before = backend.as_commands()
+        result.update(state=state, changed=False, commands=[], before=counted_result(backend.counted()))
+        if self._task.check_mode:
+            result["commands"], after = backend.preview(state, hosts, interfaces, prune)
+        else:
+            try:
+                backend.bring(state, hosts, interfaces, prune, result["commands"])
+            finally:
+                result["changed"] = bool(result["commands"])
+            after = backend.as_commands()
+        result["changed"] = bool(result["commands"])
+        result["diff"] = {"before": _lines(before), "after": _lines(after)}
+        result.update(known, **reading(router, backend), name=settings.chain, **notes(router))
 
 
-def _do(router: Router, plan: Plan, change: Change, move: Mover | None, present: bool, observed: Observed) -> Observed:
-    if move and present:
-        observed = move.move(change)
-    elif move:
-        move.remove(change)
-    router.chains.converge(plan, change, observed)
-    return change.after or observed
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _preview(router: Router, plan: Plan, change: Change, move: Mover | None, present: bool, observed: Observed) -> Observed:
-    """Fill in the commands that would be run. What would be there afterwards."""
-    if move:
-        change.commands, observed = move.preview(present)
-    steps = plan(observed)
-    change.commands += [command(router.settings, step) for step in steps]
-    return simulate(router.settings, observed, steps)
-
-
-def _for_people(settings: Settings) -> Settings:
-    return replace(settings, program="iptables")
-
-
-def _plan(
-    arguments: dict[str, Any], router: Router, observed: Observed, known: dict[str, Any], move: Mover | None
-) -> Plan:
-    """What is to be done, decided before anything is changed."""
-    if arguments["state"] == "empty":
-        return lambda seen: plan_empty(router.settings, seen)
-    if arguments["state"] == "absent":
-        return lambda seen: plan_absent(router.settings, seen)
-    if move:
-        move.require_movable()
-        observed = move.before()
+def _hosts_to_count(
+    arguments: dict[str, Any], router: Router, known: dict[str, Any], backend: Iptables
+) -> tuple[str, ...]:
     given = host_list(arguments["hosts"])
     hosts = tuple(host["ip"] for host in known["hosts"]) if given is None else given
-    if not hosts and not (observed.chain and hosts_of(observed.chain)):
+    if not hosts and not backend.hosts():
         raise TrafficError(
             f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "
             "there is nothing to count. Use the network from some device and run it again, or list addresses in traffic_hosts."
         )
     router.require_wan()
-    wanted = Wanted(hosts, router.wan_interfaces(), arguments["prune"])
-    marker = _new_marker()
-    return lambda seen: plan_present(router.settings, seen, wanted, marker)
-
-
-def _new_marker() -> Marker:
-    """Two addresses that no packet from outside the router can have, hard to meet twice."""
-    return Marker(_loopback_address(), _loopback_address())
-
-
-def _loopback_address() -> str:
-    chance = random.SystemRandom()
-    return f"127.{chance.randint(1, 254)}.{chance.randint(1, 254)}.{chance.randint(1, 254)}"
+    return hosts

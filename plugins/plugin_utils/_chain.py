@@ -19,10 +19,8 @@ from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 from typing import Literal
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, Direction
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule, TrafficError
-
-Direction = Literal["download", "upload"]
-DIRECTIONS: tuple[Direction, Direction] = ("download", "upload")
 
 LINE_LIMIT = 500  # bytes; BusyBox ash cuts a terminal's line at 1,024 and runs the rest as another command
 BUILT_IN_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"})
@@ -213,6 +211,7 @@ def rule_words(rule: Rule) -> tuple[str, ...]:
 
 def as_commands(settings: Settings, observed: Observed) -> list[str]:
     """The chain and its jumps as the iptables commands that would make them: for people, in the usual order of words."""
+    settings = replace(settings, program=settings.program.partition(" -w")[0])
     if observed.chain is None:
         return []
     lines = [_command(settings, "-N", settings.chain)]

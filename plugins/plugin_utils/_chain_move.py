@@ -44,7 +44,8 @@ def require_movable(old_settings: Settings, old: Observed, new_settings: Setting
     if foreign:
         raise ChainError(
             f"The chain {name} is in the table {table} and holds rules that homenet.traffic did not make (number "
-            f"{', '.join(map(str, foreign))}), so it is not moved to {new_settings.table}. Set traffic_table to {table}, or delete them by hand."
+            f"{', '.join(map(str, foreign))}), so it is not moved to {new_settings.table}. Set "
+            f"traffic_table to {table}, or delete them by hand."
         )
     elsewhere = (old.chain.references or 0) - len(plain_jumps(old_settings, old))
     if elsewhere > 0:

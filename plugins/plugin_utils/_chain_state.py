@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, ZERO, Counter, Direction, Problem
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    DIRECTIONS,
-    Direction,
     Match,
     Observed,
     Settings,
@@ -22,27 +20,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     rules_by_match,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
-
-
-@dataclass(frozen=True)
-class Counter:
-    """Packets and bytes."""
-
-    packets: int
-    bytes: int
-
-    def __add__(self, other: Counter) -> Counter:
-        return Counter(self.packets + other.packets, self.bytes + other.bytes)
-
-    def __sub__(self, other: Counter) -> Counter:
-        return Counter(max(0, self.packets - other.packets), max(0, self.bytes - other.bytes))
-
-    def __or__(self, other: Counter) -> Counter:
-        """The larger of two of which one contains the other."""
-        return Counter(max(self.packets, other.packets), max(self.bytes, other.bytes))
-
-
-ZERO = Counter(0, 0)
 
 
 def counted(rules: Iterable[Rule]) -> Counter:
@@ -96,14 +73,6 @@ def _behind_catch_all(chain: Chain, catch_all: Match) -> dict[Match, list[Rule]]
         for match, rules in behind.items()
         if match.host and (match.direction, match.interface) == (catch_all.direction, catch_all.interface)
     }
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that makes the counters less than they should be. The codes are part of the contract."""
-
-    code: str
-    message: str
 
 
 def problems(settings: Settings, observed: Observed, interfaces: Iterable[str]) -> list[Problem]:

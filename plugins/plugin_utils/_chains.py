@@ -55,7 +55,6 @@ class FirewallError(TrafficError):
 class Change:
     """What was done to the chain so far; filled in as it happens, so that an error loses nothing."""
 
-    before: Observed | None = None
     after: Observed | None = None
     commands: list[str] = field(default_factory=list)
 
@@ -81,9 +80,11 @@ class Chains:
         self._programs = profile.iptables
         self._restores = profile.iptables_restore if questions.has_shell else ()
         self.settings = replace(settings, program=self._programs[0])
+        self.forward: Chain | None = None  # as it was seen last
 
-    def in_table(self, table: str) -> Chains:
-        """The same chain in another table."""
+    def in_other_table(self) -> Chains:
+        """The chain of the same name in the other table."""
+        table = "mangle" if self.settings.table == "filter" else "filter"
         other = Chains(self._questions, self._profile, self._where, replace(self.settings, table=table), self._sleep)
         other._choose(self._programs)
         return other
@@ -106,6 +107,7 @@ class Chains:
         forward = self._chain("FORWARD")
         if forward is None:
             raise TrafficError(f"{self._where}: iptables shows no chain FORWARD in the table {self.settings.table}.")
+        self.forward = forward
         return Observed(self._chain(self.settings.chain), forward)
 
     def chain(self) -> Chain | None:
@@ -210,7 +212,6 @@ class Chains:
         What is there afterwards decides, and not the words with which a command was answered, since nearly every iptables is
         silent when all went well.
         """
-        change.before = change.before or observed
         change.after = observed
         steps = plan(observed)
         if steps and not self._questions.has_shell:

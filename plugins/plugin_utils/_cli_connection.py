@@ -15,7 +15,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Limits, Session, Stream
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Shell
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group, Shell
 
 NO_SUCH_COMMAND = 127  # the exit status that a shell would give; a router's command line has none
 
@@ -77,13 +77,17 @@ class CliConnection(ConnectionBase):  # type: ignore[misc]
         return self
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        """Run a command. The exit status is 127 where the router says that it has no such command, 0 otherwise."""
+        """Run a command. Without a shell the exit status is 127 where the router says that it has no such command, 0 otherwise."""
         self._connect()
         if in_data:
             raise AnsibleError(f"{self.where}: a router's command line takes no input. Use ansible.builtin.raw.")
         session = self.session()
         try:
-            text = visible(session.run(cmd))
+            run = self.open()[0]
+            if isinstance(run, Shell):
+                answer = run.run([Group((cmd,))])[cmd]
+                return answer.status or 0, visible(answer.text).encode(), b""
+            text = visible(run(cmd))
         except TrafficError as error:
             raise AnsibleError(str(error)) from error
         missing = error_code(text, session.profile.errors) in ("unrecognized_command", "not_found")

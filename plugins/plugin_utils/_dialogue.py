@@ -23,6 +23,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Scri
 
 QUIET = 0.3  # seconds without a byte after which a text is taken to be complete where nothing else tells
 NUDGE = 2.0  # seconds without a byte after which a router that did not print its prompt again is asked for it
+ASKS_FOR_CURSOR, CURSOR_AT_HOME = b"\x1b[6n", b"\x1b[1;1R"
+CURSOR_QUESTION = 0.002  # seconds in which a line editor asks, behind its prompt, where its cursor is
 FAREWELL = 1.0  # seconds given to the router to close after the log-out
 
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
@@ -139,6 +141,7 @@ class Session:
         self._prompt: str | None = None
         self._sent = _Sent()
         self._doing = ""  # what was sent last
+        self._asked_for_cursor = False
 
     @property
     def profile(self) -> Profile:
@@ -161,19 +164,30 @@ class Session:
             self._answer(state, text)
         self._prompt = _last_line(said).rstrip(" ")
         self._profile = self._recognized(said)
-        if self._profile.sync:
-            self._received.clear()
-            self._synchronize()
+        self._received.clear()
         if self._profile.shell:
             self._require_shell()
+        elif self._profile.sync:
+            self._synchronize()
 
     def _require_shell(self) -> None:
         """A script is typed only into what can calculate: a command line of another kind would do who knows what with it."""
-        if self.run("echo $((40+2))").strip() != "42":
-            raise DialogueError(
-                f"{self._where} was taken for a shell (profile {self._profile.name}), but it is another kind of command line. Name its "
-                f"profile with traffic_profile; {_PROFILES_PAGE}"
-            )
+        token = secrets.token_hex(8)
+        self._doing = request = f"echo $((40+2)){token}"
+        self._send(request)
+        while (answer := self._answer_to(token, request)) is None:
+            if not self._receive_within(NUDGE) and self._at_prompt():
+                raise self._no_shell()
+        start, end = answer
+        self._prompt = self._prompt_after(end)
+        if f"42{token}".encode() not in self._received[start:end]:
+            raise self._no_shell()
+
+    def _no_shell(self) -> DialogueError:
+        return DialogueError(
+            f"{self._where} was taken for a shell (profile {self._profile.name}), but it is another kind of command line. Name its "
+            f"profile with traffic_profile; {_PROFILES_PAGE}"
+        )
 
     def _next_moment(self) -> str:
         """Read until the router waits for something, or has refused."""
@@ -350,6 +364,8 @@ class Session:
         while True:
             line = _last_line(self._received[start:].decode("utf-8", "replace"))
             if self._is_prompt(line):
+                if self._profile.shell and not self._asked_for_cursor:
+                    self._receive_within(CURSOR_QUESTION)
                 return line.rstrip(" ")
             if not self._receive_within(QUIET):
                 if _LIKE_A_PROMPT.search(line):
@@ -388,8 +404,11 @@ class Session:
     # Bytes
 
     def _send(self, line: str) -> None:
+        # BusyBox's line editor asks where its cursor is, and sleeps for 20 ms over a line that comes instead of the answer.
+        position = CURSOR_AT_HOME if self._profile.shell and self._asked_for_cursor else b""
+        self._asked_for_cursor = False
         try:
-            self._stream.write(line.encode("utf-8", "surrogateescape") + b"\n")
+            self._stream.write(position + line.encode("utf-8", "surrogateescape") + b"\n")
         except OSError as error:
             raise self._lost(error) from error
 
@@ -414,6 +433,7 @@ class Session:
         if not data:
             raise self._closed()
         self._received += data
+        self._asked_for_cursor = self._received.endswith(ASKS_FOR_CURSOR)
         if len(self._received) > self._limits.output:
             raise DialogueError(
                 f"{self._where} printed more than {self._limits.output} bytes in answer to `{self._doing}`, so it was not read "

@@ -69,13 +69,13 @@ class Mover:
     def preview(self, present: bool) -> tuple[list[str], Observed]:
         """The commands that this would take, and what would be in the new table."""
         old, new = self._old.settings, self._new.settings
-        there, here = self._there, self._here
-        commands = []
-        if present and not self._is_copied() and there.chain:
-            unhook, copy = plan_unhook(old, there), plan_copy(new, here, there.chain)
-            commands = [command(old, step) for step in unhook] + [command(new, step) for step in copy]
-            there, here = simulate(old, there, unhook), simulate(new, here, copy)
-        return [*commands, *(command(old, step) for step in plan_absent(old, there))], here
+        removal, here = plan_absent(old, self._there), self._here
+        if not present or self._is_copied() or not self._there.chain:
+            return [command(old, step) for step in removal], here
+        copy = plan_copy(new, here, self._there.chain)
+        unhook = [command(old, step) for step in removal if step.chain == "FORWARD"]
+        rest = [command(old, step) for step in removal if step.chain != "FORWARD"]
+        return [*unhook, *(command(new, step) for step in copy), *rest], simulate(new, here, copy)
 
 
 def mover(old: Chains, new: Chains, observed: Observed) -> Mover | None:

@@ -91,7 +91,9 @@ class ParseError(TrafficError):
         self.line = line
 
 
-Kind = Literal["neighbors", "names", "routes", "interfaces", "addresses", "uptime", "system", "programs", "chains"]
+Kind = Literal[
+    "neighbors", "names", "routes", "routes6", "interfaces", "addresses", "uptime", "system", "programs", "chains"
+]
 
 
 def visible(text: str) -> str:
@@ -133,7 +135,7 @@ def parse(kind: Literal["neighbors"], template: Path, text: str) -> list[Neighbo
 @overload
 def parse(kind: Literal["names"], template: Path, text: str) -> list[Lease]: ...
 @overload
-def parse(kind: Literal["routes"], template: Path, text: str) -> list[str]: ...
+def parse(kind: Literal["routes", "routes6"], template: Path, text: str) -> list[str]: ...
 @overload
 def parse(kind: Literal["interfaces"], template: Path, text: str) -> list[InterfaceCounters]: ...
 @overload
@@ -151,7 +153,7 @@ def parse(kind: Literal["chains"], template: Path, text: str) -> list[Chain]: ..
 def parse(kind: Kind, template: Path, text: str) -> list[Any]:
     """The records of one kind that ``text`` holds, read with a template. Raises ParseError, and skips nothing.
 
-    ``routes`` are the interfaces of the default routes, in order; ``uptime`` is one number of seconds.
+    ``routes`` (and ``routes6``, of IPv6) are the interfaces of the default routes, in order; ``uptime`` is one number of seconds.
     """
     description = load_template(template)
     lacking = _KINDS[kind].lacks(description.values)
@@ -481,6 +483,7 @@ _KINDS: Mapping[str, _KindOfRecord] = {
     "neighbors": _KindOfRecord(("IP|HOST", "MAC"), _neighbors, may_be_empty=True),
     "names": _KindOfRecord(("IP|HOST", "NAME|HOST"), _leases, may_be_empty=True),
     "routes": _KindOfRecord(("INTERFACE",), _routes, may_be_empty=True),
+    "routes6": _KindOfRecord(("INTERFACE",), _routes, may_be_empty=True),
     "interfaces": _KindOfRecord(("INTERFACE", "RECEIVED", "SENT"), _interfaces),
     "addresses": _KindOfRecord(("INTERFACE", "IP"), _addresses),
     "uptime": _KindOfRecord(("WEEKS|DAYS|HOURS|MINUTES|SECONDS",), _uptime),

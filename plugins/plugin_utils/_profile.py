@@ -22,7 +22,7 @@ import yaml
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Pattern, TrafficError
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
-READS = ("neighbors", "names", "routes", "interfaces", "addresses", "uptime", "system", "programs")
+READS = ("neighbors", "names", "routes", "routes6", "interfaces", "addresses", "uptime", "system", "programs")
 LOGIN_MOMENTS = ("user", "password", "failed", "lockout", "busy", "refused")
 TOKEN = "{token}"
 
@@ -71,6 +71,8 @@ class Profile:
     shell: bool
     iptables: tuple[str, ...]
     iptables_restore: tuple[str, ...]
+    ip6tables: tuple[str, ...]
+    ip6tables_restore: tuple[str, ...]
     chain_template: Path
     lan_interfaces: Pattern | None
     read: Mapping[str, tuple[Read, ...]]
@@ -297,6 +299,8 @@ _KEYS: dict[str, tuple[Callable[[_Checker, Any, str], Any], Any]] = {
     "shell": (_Checker.truth, False),
     "iptables": (_Checker.programs, "iptables"),
     "iptables_restore": (_Checker.commands, None),
+    "ip6tables": (_Checker.commands, None),
+    "ip6tables_restore": (_Checker.commands, None),
     "chain_template": (_Checker.template, "iptables"),
     "lan_interfaces": (_Checker.optional_pattern, None),
     "read": (_Checker.reads, {}),

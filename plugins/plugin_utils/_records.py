@@ -70,12 +70,13 @@ class Lease:
 
 @dataclass(frozen=True)
 class Host:
-    """A device that is on the network now."""
+    """A device that is on the network now. ``ip`` is its IPv4 address where it has one; ``addresses`` are all."""
 
     ip: str
     mac: str | None
     name: str | None
     interface: str | None
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

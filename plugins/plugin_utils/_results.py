@@ -8,45 +8,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Direction,
-    Observed,
-    Settings,
-    hosts_of,
-    marker,
-    plain_jumps,
-)
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import (
-    Counter,
-    host_counters,
-    problems,
-    unattributed,
-)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Counter, Direction, Status
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Host, InterfaceCounters, Lease
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import is_usual
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Host, InterfaceCounters, Lease
 
 
 def hosts_result(hosts: Sequence[Host]) -> list[dict[str, Any]]:
     """``hosts``: the devices on the network now."""
-    return [{"ip": host.ip, "mac": host.mac, "name": host.name, "interface": host.interface} for host in hosts]
+    return [
+        {"ip": host.ip, "mac": host.mac, "name": host.name, "interface": host.interface, "addresses": list(host.addresses)}
+        for host in hosts
+    ]
 
 
 def names_result(leases: Sequence[Lease], hosts: Sequence[Host]) -> list[dict[str, Any]]:
     """``names``: the names of devices that are not there now. Their rules are, and their counters."""
-    present = {host.ip for host in hosts}
+    present = {address for host in hosts for address in host.addresses}
     return [
-        {"ip": lease.ip, "mac": lease.mac, "name": lease.name} for lease in leases if lease.ip and lease.name and lease.ip not in present
+        {"ip": lease.ip, "mac": lease.mac, "name": lease.name}
+        for lease in leases
+        if lease.ip and lease.name and lease.ip not in present and is_usual(lease.ip)
     ]
 
 
-def counted_result(chain: Chain | None) -> dict[str, Any]:
+def counted_result(counted: Counted) -> dict[str, Any]:
     """``counters`` and ``unattributed``."""
-    if chain is None:
-        return {"counters": [], "unattributed": None}
-    rest = unattributed(chain)
     return {
-        "counters": [{"ip": ip, **_four(both)} for ip, both in host_counters(chain).items()],
-        "unattributed": None if rest is None else _four(rest),
+        "counters": [{"ip": ip, **_four(both)} for ip, both in counted.hosts.items()],
+        "unattributed": None if counted.rest is None else _four(counted.rest),
     }
 
 
@@ -77,21 +67,15 @@ def findings_result(findings: Sequence[Finding]) -> list[dict[str, str]]:
     return [{"code": one.code, "message": one.message} for one in findings]
 
 
-def chain_result(settings: Settings, observed: Observed, interfaces: Sequence[str]) -> dict[str, Any]:
-    """``chain``, ``marker`` and ``table``."""
-    chain = observed.chain
-    positions = plain_jumps(settings, observed)
-    found = marker(chain)
+def status_result(status: Status) -> dict[str, Any]:
+    """``chain`` and ``marker``."""
     return {
         "chain": {
-            "installed": chain is not None and bool(positions),
-            "jump_position": positions[0] if positions else None,
-            "references": 0 if chain is None else chain.references,
-            "hosts": 0 if chain is None else len(hosts_of(chain)),
-            "problems": [
-                {"code": one.code, "message": one.message} for one in problems(settings, observed, interfaces)
-            ],
+            "installed": status.installed,
+            "jump_position": status.jump_position,
+            "references": status.references,
+            "hosts": status.hosts,
+            "problems": [{"code": one.code, "message": one.message} for one in status.problems],
         },
-        "marker": None if found is None else str(found),
-        "table": settings.table,
+        "marker": status.marker,
     }

@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, check_interface
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding, findings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import lan_hosts, lan_networks
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import Kind
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked, Questions, Run
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     Address,
-    Chain,
     Host,
     InterfaceCounters,
     Lease,
@@ -25,9 +24,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     System,
     TrafficError,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Shell
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group, Shell
 
-HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "addresses")
+HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "routes6", "addresses")
 READING: tuple[Asked, ...] = ("uptime", *HOSTS, "interfaces", "findings")
 
 
@@ -52,10 +51,13 @@ class Router:
         self.where = where
         self.chains = Chains(self._questions, profile, where, settings)
 
-    def foresee(self, kinds: Sequence[Asked], *chains: Chains, versions: bool = False) -> None:
+    def foresee(self, kinds: Sequence[Asked], listing: Sequence[Group] = ()) -> None:
         """On a shell: ask for all of this in one exchange."""
-        listings = [group for one in chains for group in one.listing()]
-        self._questions.foresee(kinds, [*listings, *(self.chains.versions() if versions else ())])
+        self._questions.foresee(kinds, listing)
+
+    def forget(self, *kinds: Kind) -> None:
+        """Ask anew for these kinds."""
+        self._questions.forget(*kinds)
 
     @property
     def settings(self) -> Settings:
@@ -66,65 +68,44 @@ class Router:
         """The chain and FORWARD as they are now."""
         return self.chains.observe()
 
-    def other_table(self) -> Chains:
-        """The chain of the same name in the other table."""
-        return self.chains.in_table("mangle" if self.chains.settings.table == "filter" else "filter")
-
     # Questions
 
     def wan_interfaces(self) -> tuple[str, ...]:
-        """The interfaces to the Internet: the given ones, or those of the default routes."""
+        """The interfaces to the Internet: the given ones, or those of the default routes, of IPv6 too."""
         if not self._wan:
-            found = tuple(dict.fromkeys(self._questions.read("routes", required=True)))
+            found = tuple(dict.fromkeys([*self._questions.read("routes", required=True), *self._questions.read_or_warn("routes6")]))
             if not found:
                 raise TrafficError(
                     f"{self.where}: no default route, so the interface to the Internet is not known "
                     f"(asked with {self._questions.asked('routes')}). Is the link up? Otherwise set traffic_wan_interfaces, for example "
                     "to [ppp0]."
                 )
-            for interface in found:
-                try:
-                    check_interface(interface)
-                except ChainError as error:
-                    raise TrafficError(
-                        f"{self.where}: the default route leads to {quoted(interface)}, which cannot name an interface. Set "
-                        "traffic_wan_interfaces."
-                    ) from error
-            self._wan = found
+            self._wan = tuple(self._checked(interface) for interface in found)
         return self._wan
+
+    def _checked(self, interface: str) -> str:
+        try:
+            check_interface(interface)
+        except ChainError as error:
+            raise TrafficError(
+                f"{self.where}: the default route leads to {quoted(interface)}, which cannot name an interface. Set "
+                "traffic_wan_interfaces."
+            ) from error
+        return interface
+
+    def routes_ipv6(self) -> bool:
+        """Whether it has a way to the IPv6 Internet."""
+        return bool(self._questions.read_or_warn("routes6"))
 
     def lan_hosts(self) -> list[Host]:
         """The devices on the network now, in numeric order of addresses: neighbors on the LAN side, with their names."""
         neighbors: list[Neighbor] = self._questions.read("neighbors", required=True)
-        wan = self.wan_interfaces()
-        own = self.own_addresses()
-        networks = _lan_networks(wan, own)
-        names = Names(self.leases())
-        hosts = {
-            neighbor.ip: Host(neighbor.ip, neighbor.mac, names.of(neighbor.ip, neighbor.mac), neighbor.interface)
-            for neighbor in neighbors
-            if neighbor.ip and self._is_lan_host(neighbor, wan, own, networks)
-        }
-        return sorted(hosts.values(), key=lambda host: IPv4Address(host.ip))
-
-    def _is_lan_host(
-        self, neighbor: Neighbor, wan: Sequence[str], own: Sequence[Address], networks: Sequence[tuple[str, IPv4Network]]
-    ) -> bool:
-        if not neighbor.ip or ":" in neighbor.ip or not neighbor.complete or neighbor.interface in wan:
-            return False
-        lan = self._profile.lan_interfaces
-        if lan and neighbor.interface and not lan.fullmatch(neighbor.interface):
-            return False  # the device under a PPP connection: its neighbors are the provider's
-        address = IPv4Address(neighbor.ip)
-        if address.is_multicast or any(one.ip == neighbor.ip for one in own):
-            return False
-        # An interface without an address of its own, where others have one, is a device under something else.
-        return not networks or any(name == neighbor.interface and address in network for name, network in networks)
+        return lan_hosts(neighbors, self.own_addresses(), self.wan_interfaces(), self._profile.lan_interfaces, self.leases())
 
     def lan_interfaces(self, wan: Sequence[str]) -> list[str]:
         """The interfaces on which a neighbor is a device of the network; empty where the router's own addresses are not known."""
         lan = self._profile.lan_interfaces
-        names = [name for name, _network in _lan_networks(wan, self.own_addresses())]
+        names = [name for name, _network in lan_networks(self.own_addresses(), wan)]
         return [name for name in dict.fromkeys(names) if not lan or lan.fullmatch(name)]
 
     def leases(self) -> list[Lease]:
@@ -156,14 +137,14 @@ class Router:
         found = self._questions.read_or_warn("uptime")
         return found[0] if found else None
 
-    def findings(self, hosts: Sequence[Host], wan: Sequence[str], forward: Chain | None, thorough: bool = False) -> list[Finding]:
+    def findings(self, hosts: Sequence[Host], wan: Sequence[str], thorough: bool = False) -> list[Finding]:
         """What will not be counted, or only in part, and why; out of what was read already, and what the profile wants asked.
 
         Where each command costs an exchange of its own, the latter is asked only if ``thorough``.
         """
         signs = self._questions.signs() if thorough or self._questions.has_shell else []
         told = {sign.code for sign in signs}
-        seen = findings(hosts, self.own_addresses(), wan, forward)
+        seen = findings(hosts, self.own_addresses(), wan, self.chains.forward)
         return [*(Finding(sign.code, sign.message) for sign in signs), *(one for one in seen if one.code not in told)]
 
     def system(self) -> System:
@@ -188,28 +169,3 @@ class Router:
     def notes(self) -> list[str]:
         """What the user should know of the reading."""
         return self._questions.notes()
-
-
-def _lan_networks(wan: Sequence[str], own: Sequence[Address]) -> list[tuple[str, IPv4Network]]:
-    """The networks on the LAN side, by interface."""
-    return [
-        (one.interface, IPv4Interface(f"{one.ip}/{one.prefix}").network)
-        for one in own
-        if one.interface not in wan and one.prefix is not None and ":" not in one.ip and not IPv4Address(one.ip).is_loopback
-    ]
-
-
-class Names:
-    """Names of devices. A device is its MAC; its address may have been somebody else's before."""
-
-    def __init__(self, leases: Sequence[Lease]) -> None:
-        leases = [lease for lease in leases if lease.name]
-        self._both = {(lease.ip, lease.mac): lease.name for lease in leases}
-        self._mac: dict[str | None, str | None] = {lease.mac: lease.name for lease in leases if lease.mac}
-        self._ip = {lease.ip: lease for lease in leases}
-
-    def of(self, ip: str, mac: str | None) -> str | None:
-        """The name for an address and the MAC that answers there, None where nobody knows one."""
-        lease = self._ip.get(ip)
-        by_address = lease.name if lease and (mac is None or lease.mac is None) else None
-        return self._both.get((ip, mac)) or self._mac.get(mac) or by_address

@@ -16,16 +16,17 @@ from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template, visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
-    chain_result,
     counted_result,
     findings_result,
     hosts_result,
     names_result,
+    status_result,
     wan_result,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
@@ -168,17 +169,20 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def reading(router: Router, settings: _chain.Settings, observed: _chain.Observed) -> dict[str, Any]:
+def reading(router: Router, backend: Backend) -> dict[str, Any]:
     """The keys of ``counters_info`` but the hosts."""
     interfaces = router.wan_interfaces()
     wan = wan_result(interfaces, router.wan_counters())
-    findings = router.findings(router.lan_hosts(), interfaces, observed.forward)
+    findings = router.findings(router.lan_hosts(), interfaces)
     return {
-        **counted_result(observed.chain),
-        **chain_result(settings, observed, interfaces),
+        **counted_result(backend.counted()),
+        **status_result(backend.status(interfaces)),
         "wan": wan,
         "uptime_seconds": router.uptime(),
         "read_at": now(),
+        "table": router.settings.table,
+        "backend": backend.name,
+        "profile": router.profile_name,
         "sources": router.sources(),
         "findings": findings_result(findings),
     }

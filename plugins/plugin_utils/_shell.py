@@ -123,6 +123,7 @@ class Shell:
 
 def between_marks(made: Script, printed: str) -> str | None:
     """What a script printed, out of all that the connection brought (an echo, a greeting); None while its end is missing."""
-    start = re.search(rf"(?m)^{re.escape(made.begin)}\r*\n", printed)
+    # A terminal prints a prompt for each line of the script, in front of the first mark.
+    start = re.search(rf"{re.escape(made.begin)}\r*\n", printed)
     end = re.search(rf"(?m)^{re.escape(made.end)}\r*$", printed[start.end() :]) if start else None
     return printed[start.end() : start.end() + end.start()] if start and end else None

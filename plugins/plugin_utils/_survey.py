@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Status
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding
+from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import System, TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._results import chain_result, findings_result, wan_result
+from ansible_collections.homenet.traffic.plugins.plugin_utils._results import findings_result, status_result, wan_result
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import HOSTS, Router
 
 SURVEY: tuple[Asked, ...] = (*HOSTS, "interfaces", "findings", "system", "programs")
@@ -43,12 +45,13 @@ class _Survey:
 
 def survey(router: Router) -> dict[str, Any]:
     """The keys of ``router_info`` but those of the reading itself."""
-    router.foresee(SURVEY, router.chains, versions=True)
+    backend = Iptables(router.chains)
+    router.foresee(SURVEY, [*backend.listing(), *router.chains.versions()])
     made = _Survey()
-    observed = made.tried("unreadable", router.observe)
+    status = made.tried("unreadable", lambda: _status(backend))
     wan = made.tried("no_wan", router.wan_interfaces) or ()
     hosts = made.tried("unreadable", router.lan_hosts) if wan else None
-    seen = router.findings(hosts or (), wan, observed.forward if observed else None, thorough=True)
+    seen = router.findings(hosts or (), wan, thorough=True)
     found = [*made.lacks, *seen]
     return {
         "fit": not any(one.code in UNFIT for one in found),
@@ -58,9 +61,14 @@ def survey(router: Router) -> dict[str, Any]:
         "wan": _wan(router, wan),
         "lan": [{"interface": name, "addresses": _addresses(router, name)} for name in router.lan_interfaces(wan)],
         "hosts": None if hosts is None else len(hosts),
-        "chain": None if observed is None else chain_result(router.settings, observed, wan)["chain"],
+        "chain": None if status is None else status_result(status(wan))["chain"],
         "findings": findings_result(found),
     }
+
+
+def _status(backend: Iptables) -> Callable[[Sequence[str]], Status]:
+    backend.look()
+    return backend.status
 
 
 def _told(system: System) -> dict[str, str | None] | None:

@@ -1,0 +1,103 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every way of counting has in common, whatever counts on the router. Private to this collection.
+
+A backend is asked what is there, told what is wanted, and brings the router from the one to the other. Its planning is pure
+and in a module of its own (``_chain``, ``_nft``); commands are spelled nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group
+
+Direction = Literal["download", "upload"]
+DIRECTIONS: tuple[Direction, Direction] = ("download", "upload")
+State = Literal["present", "empty", "absent"]
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Packets and bytes."""
+
+    packets: int
+    bytes: int
+
+    def __add__(self, other: Counter) -> Counter:
+        return Counter(self.packets + other.packets, self.bytes + other.bytes)
+
+    def __sub__(self, other: Counter) -> Counter:
+        return Counter(max(0, self.packets - other.packets), max(0, self.bytes - other.bytes))
+
+    def __or__(self, other: Counter) -> Counter:
+        """The larger of two of which one contains the other."""
+        return Counter(max(self.packets, other.packets), max(self.bytes, other.bytes))
+
+
+ZERO = Counter(0, 0)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted: for each address with a counter of its own, and for all others together (None: not counted).
+
+    A direction of an address that has no counter is None.
+    """
+
+    hosts: Mapping[str, Mapping[Direction, Counter | None]] = field(default_factory=dict)
+    rest: Mapping[Direction, Counter] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that makes the counters less than they should be. The codes are part of the contract."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the counting is installed. ``jump_position`` and ``references`` are None where there is no such thing."""
+
+    installed: bool
+    jump_position: int | None
+    references: int | None
+    hosts: int
+    marker: str | None
+    problems: Sequence[Problem]
+
+
+class Backend(Protocol):
+    """A way of counting, on one router. Everything that it does may raise TrafficError."""
+
+    name: str
+    """``iptables``, ``nftables`` or ``ipset``."""
+
+    def listing(self) -> list[Group]:
+        """The commands that ``look`` asks first, for the one exchange with a shell."""
+
+    def look(self) -> None:
+        """Read what is there now. What follows speaks of that."""
+
+    def exists(self) -> bool:
+        """Whether anything of ours is there."""
+
+    def counted(self) -> Counted:
+        """What was counted."""
+
+    def status(self, interfaces: Sequence[str]) -> Status:
+        """How it is installed; ``interfaces`` are those that lead to the Internet now."""
+
+    def as_commands(self) -> list[str]:
+        """What is there, as the commands that would make it: for people."""
+
+    def preview(self, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool) -> tuple[list[str], list[str]]:
+        """The commands that ``bring`` would run, and what ``as_commands`` would say afterwards."""
+
+    def bring(self, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool, commands: list[str]) -> None:
+        """Bring it to a state, and read it back. Each command that is run is added to ``commands``, also when it fails later."""
