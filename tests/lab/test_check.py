@@ -78,9 +78,9 @@ def test_a_reading_with_its_findings_is_one_exchange() -> None:
         assert network.ping(network.hosts[0])
         exchanges = Exchanges(network, ["sh"])
         router = exchanges.router()
-        router.foresee(READING, router.chains)
-        forward = router.observe().forward
-        assert router.findings(router.lan_hosts(), router.wan_interfaces(), forward) == []
+        router.foresee(READING, router.chains.listing())
+        router.observe()
+        assert router.findings(router.lan_hosts(), router.wan_interfaces()) == []
         assert len(exchanges.scripts) == 1
 
 
