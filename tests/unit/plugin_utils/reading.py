@@ -54,6 +54,18 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
     "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
     "addresses": ("ip_addr", "ifconfig_addresses", "ifconfig_flags_addresses"),
     "uptime": ("proc_uptime", "uptime", "sysinfo"),
+    "system": (
+        "openwrt_release",
+        "ddwrt_banner",
+        "nvram_system",
+        "edgeos_version",
+        "os_release",
+        "device_model",
+        "uname",
+        "swversion",
+        "proc_version",
+    ),
+    "programs": ("program_version",),
     "chains": ("iptables", "ip6tables"),
 }
 #: What the samples call a kind of records -> what parse() calls it.
@@ -64,6 +76,8 @@ KINDS: Mapping[str, Kind] = {
     "interfaces": "interfaces",
     "addresses": "addresses",
     "uptime": "uptime",
+    "system": "system",
+    "programs": "programs",
     "chain": "chains",
 }
 #: Read elsewhere (test_dialogue.py), or not yet.
@@ -147,6 +161,14 @@ def _address(one: Any) -> dict[str, Any]:
     return {"interface": one.interface, "ip": one.ip, "prefix": one.prefix}
 
 
+def _system(one: Any) -> dict[str, Any]:
+    return {"name": one.name, "version": one.version, "model": one.model, "kernel": one.kernel}
+
+
+def _program(one: Any) -> dict[str, Any]:
+    return {"name": one.name, "version": one.version, "backend": one.backend}
+
+
 def _rule(one: Any) -> dict[str, Any]:
     ways = {"in": one.in_interface, "out": one.out_interface}
     places = {"source": one.source, "destination": one.destination}
@@ -159,6 +181,8 @@ _ONE: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "routes": lambda one: {"interface": one},
     "interfaces": _counters,
     "addresses": _address,
+    "system": _system,
+    "programs": _program,
 }
 
 
