@@ -79,7 +79,8 @@ class Control:
         path.write_text(json.dumps({"routers": {"hosts": hosts, "vars": common}}), encoding="utf-8")
         return path
 
-    def run(self, *words: str) -> Run:
+    def run(self, *words: str, **settings: str) -> Run:
+        """Run a command of Ansible's, with settings of Ansible's as environment variables."""
         keep = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
         environment = {
             **keep,
@@ -87,6 +88,7 @@ class Control:
             "ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
             "LC_ALL": "C.UTF-8",
+            **settings,
         }
         program = str(Path(sys.executable).with_name(words[0]))
         done = subprocess.run(

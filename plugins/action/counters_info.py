@@ -4,39 +4,93 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING
+from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result, wan_result
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import HOSTS, READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
     CHAIN_ARGUMENTS,
     RouterAction,
     interface_list,
     known_hosts,
     notes,
+    now,
     reading,
 )
+
+LONGEST = 60.0  # seconds between two readings; a session in which nothing is said for longer may be ended by the router
 
 
 class ActionModule(RouterAction):
     """What the chain has counted."""
 
-    ARGUMENTS = {**CHAIN_ARGUMENTS, "require_chain": {"type": "bool", "default": False}}
+    ARGUMENTS = {
+        **CHAIN_ARGUMENTS,
+        "require_chain": {"type": "bool", "default": False},
+        "interval": {"type": "float", "default": 0.0},
+    }
 
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         """Read the counters."""
         interface_list(arguments["wan_interfaces"])
-        settings = Settings(arguments["chain"], arguments["table"])
-        router = self.open_router(arguments, settings)
+        interval = arguments["interval"]
+        if not 0 <= interval <= LONGEST:
+            raise TrafficError(f"interval (traffic_interval) is {interval:g}; it is a number of seconds from 0 to {LONGEST:g}.")
+        router = self.open_router(arguments, Settings(arguments["chain"], arguments["table"]))
         backend = Iptables(router.chains)
-        router.foresee(READING, backend.listing())
+        if interval:
+            self._read_twice(router, backend, arguments["require_chain"], interval, result)
+        else:
+            router.foresee(READING, backend.listing())
+            _look(router, backend, arguments["require_chain"])
+            self._add(router, backend, result)
+
+    def _read_twice(self, router: Router, backend: Backend, require_chain: bool, interval: float, result: dict[str, Any]) -> None:
+        """Rates are of the time between the two answers that hold the chain's counters. All else is asked once, behind."""
+        from ansible_collections.homenet.traffic.plugins.plugin_utils._rates import rates_result  # noqa: PLC0415  (reports need none of it)
+
+        router.foresee(("routes", "routes6", "interfaces"), backend.listing())
+        router.wan_interfaces()  # before the chain, so that the interfaces are asked for as soon after it as the second time
+        _look(router, backend, require_chain)
+        start = time.monotonic()
+        first = _counted(router, backend)
+        time.sleep(max(0.0, start + interval - time.monotonic()))
+        router.forget("interfaces")
+        router.foresee(("interfaces",), backend.listing())
+        _look(router, backend, require_chain)
+        seconds = time.monotonic() - start
+        second = _counted(router, backend)
+        rates = rates_result(router.where, first, second, seconds)
+        router.foresee([kind for kind in ("uptime", *HOSTS) if kind not in ("routes", "routes6")])
+        self._add(router, backend, result)
+        result.update(rates, wan=second["wan"], read_at=second["read_at"])
+
+    def _add(self, router: Router, backend: Backend, result: dict[str, Any]) -> None:
+        router.wan_counters()  # as near to the chain's as can be, for they are compared
         known = known_hosts(router)
-        backend.look()
-        if arguments["require_chain"] and not backend.exists():
-            raise TrafficError(
-                f"{router.where}: there is no chain {settings.chain} in the table {settings.table}, so nothing has been counted. "
-                "Run setup_traffic first; reports of earlier days are kept as they are."
-            )
         result.update(known, **reading(router, backend), **notes(router))
+
+
+def _counted(router: Router, backend: Backend) -> dict[str, Any]:
+    """What rates are made of."""
+    return {
+        **counted_result(backend.counted()),
+        "wan": wan_result(router.wan_interfaces(), router.wan_counters()),
+        "marker": backend.status(router.wan_interfaces()).marker,
+        "uptime_seconds": None,
+        "read_at": now(),
+    }
+
+
+def _look(router: Router, backend: Backend, require_chain: bool) -> None:
+    backend.look()
+    if require_chain and not backend.exists():
+        raise TrafficError(
+            f"{router.where}: there is no chain {router.settings.chain} in the table {router.settings.table}, so nothing has been "
+            "counted. Run setup_traffic first; reports of earlier days are kept as they are."
+        )

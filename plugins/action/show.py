@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -22,11 +23,11 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
     why_not,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import failures_list, hosts_table
+from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import Line, failures_list, hosts_table, pieces
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "what": {"type": "str", "choices": ["hosts", "chain"], "required": True},
+    "what": {"type": "str", "choices": ["hosts", "chain", "live", "check"], "required": True},
     "result": {"type": "str", "default": "traffic_reading"},
 }
 
@@ -47,26 +48,38 @@ class ActionModule(ActionBase):
             own = results.get(variables["inventory_hostname"])
             require_run_once(self._task.run_once, results)
             require_one(results, arguments["result"])
-            Display().display(self._text(arguments, results))
+            for text, red in self._text(arguments["what"], results, arguments["result"]):
+                Display().display(text, color=constants.COLOR_ERROR if red else None)
         except (AnsibleError, TrafficError) as error:
             result.update(failed=True, msg=str(error))
         if is_unreachable(own):  # a play ignores that its first router is unreachable, so that this task runs at all
             result.update(unreachable=True, msg=why_not(own, ""))
         return result
 
-    def _text(self, arguments: dict[str, Any], results: Mapping[str, object]) -> str:
+    def _text(self, what: str, results: Mapping[str, object], variable: str) -> list[Line]:
         now = datetime.now(timezone.utc)
-        blocks, failures = [], []
+        blocks: list[list[Line]] = []
+        failures = []
         for name in sorted(results, key=router_order):
             router, given = plain_text(name), results[name]
-            error = why_not(given, arguments["result"])
+            error = why_not(given, variable)
             if error is None and isinstance(given, Mapping):
-                blocks.append(self._block(arguments["what"], router, given))
+                blocks.append(self._block(what, router, given))
             else:
                 failures.append(Failure(router, error or "", now, is_unreachable(given)))
         if failures:
-            blocks.append(failures_list(failures, "It failed on"))
-        return ("\n\n" if arguments["what"] == "hosts" else "\n").join(blocks)
+            blocks.append([(failures_list(failures, "It failed on"), False)])
+        return pieces(blocks, 0 if what == "chain" else 1)
 
-    def _block(self, what: str, router: str, given: Mapping[str, Any]) -> str:
-        return hosts_table(router, given["hosts"]) if what == "hosts" else chain_text(router, given, bool(self._task.check_mode))
+    def _block(self, what: str, router: str, given: Mapping[str, Any]) -> list[Line]:
+        if what == "live":
+            from ansible_collections.homenet.traffic.plugins.plugin_utils._live_text import live_text  # noqa: PLC0415  (nothing else needs it)
+
+            return live_text(router, given)
+        if what == "check":
+            from ansible_collections.homenet.traffic.plugins.plugin_utils._check_text import check_text  # noqa: PLC0415  (nothing else needs it)
+
+            return [(check_text(router, given), False)]
+        if what == "hosts":
+            return [(hosts_table(router, given["hosts"]), False)]
+        return [(chain_text(router, given, bool(self._task.check_mode)), False)]

@@ -181,6 +181,14 @@ chain:
       description: What makes the counters less than they should be, each with a C(code) and a C(message).
       type: list
       elements: dict
+findings:
+  description:
+    - What keeps traffic from being counted, or from being counted for whom one may think, each with a C(code) and a C(message), as
+      M(homenet.traffic.counters_info) returns them.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 marker:
   description: Names this life of the chain. Another marker means that it was emptied or made anew. None without one.
   returned: success

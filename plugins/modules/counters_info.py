@@ -22,6 +22,13 @@ options:
     description: Fail where there is no chain.
     type: bool
     default: false
+  interval:
+    description:
+      - Read the counters twice in the one login, so many seconds apart, and return rates, too. 0 reads them once.
+      - At most 60. Between the two readings the session is idle; only the chain and the WAN interfaces are asked for twice.
+      - It fails when the chain was emptied, made anew or lost rules between the two readings.
+    type: float
+    default: 0.0
 seealso:
   - module: homenet.traffic.chain
   - module: homenet.traffic.report
@@ -30,6 +37,11 @@ seealso:
 EXAMPLES = r"""
 - name: Read the counters
   homenet.traffic.counters_info:
+  register: traffic_reading
+
+- name: Measure for ten seconds
+  homenet.traffic.counters_info:
+    interval: 10
   register: traffic_reading
 
 - name: Name the heaviest downloader
@@ -116,6 +128,15 @@ chain:
       description: What makes the counters less than they should be, each with a C(code) and a C(message).
       type: list
       elements: dict
+findings:
+  description:
+    - What keeps traffic from being counted, or from being counted for whom one may think, each with a C(code) and a C(message), as
+      M(homenet.traffic.router_info) returns them.
+    - Where each command takes time of its own (a command line that is no shell), only what shows in what was read anyway.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 marker:
   description: Names this life of the chain. Another marker means that it was emptied or made anew. None without one.
   returned: success
@@ -141,6 +162,58 @@ read_at:
   returned: success
   type: str
   sample: "2026-11-22T13:00:00+00:00"
+interval_seconds:
+  description:
+    - The time between the two readings, by a clock of the control node that is never set.
+    - It is taken when the answer with the chain's counters has arrived, both times.
+  returned: success, with O(interval)
+  type: float
+  sample: 5.0027
+rates:
+  description:
+    - Bits a second of every host that has rules. A direction without a rule is none.
+    - A rate times RV(interval_seconds) is eight times the difference between RV(counters) and RV(before), to the byte.
+  returned: success, with O(interval)
+  type: list
+  elements: dict
+  sample:
+    - ip: 192.168.1.2
+      download_bps: 23088000.5
+      upload_bps: 612034.0
+unattributed_rate:
+  description: Bits a second of hosts without a rule. None where the chain has no catch-all.
+  returned: success, with O(interval)
+  type: dict
+  sample:
+    download_bps: 0.0
+    upload_bps: 0.0
+wan_rates:
+  description:
+    - Bits a second by the own counters of the interfaces to the Internet, link headers included where they count them.
+    - None where the router cannot tell, or where a counter began anew between the two readings.
+  returned: success, with O(interval)
+  type: list
+  elements: dict
+  sample:
+    - interface: ppp0
+      received_bps: 23391200.0
+      sent_bps: 640115.5
+before:
+  description: What the first of the two readings was, as RV(counters), RV(unattributed) and RV(wan).
+  returned: success, with O(interval)
+  type: dict
+  contains:
+    counters:
+      description: As RV(counters).
+      type: list
+      elements: dict
+    unattributed:
+      description: As RV(unattributed).
+      type: dict
+    wan:
+      description: As RV(wan).
+      type: list
+      elements: dict
 notes:
   description: What the user should know of the reading, such as lines of the router's own log that were left out.
   returned: success

@@ -18,6 +18,8 @@ description:
     Characters that are not safe in a file name are percent-encoded; no router can be named C(index).
   - C(index.html) is the page over all routers. It also shows those that were not part of the run, with the age of what it says,
     as long as they are in the inventory or their files are there; C(index.json) keeps what it needs for that.
+  - A report also tells which share of what passed the WAN interfaces since the last report was counted, and warns in red under
+    90 per cent. C(index.json) keeps the last reading of each router for that, whatever the formats.
   - Names that hosts chose for themselves are shown as text. In the CSV files an apostrophe stands before what a spreadsheet
     could run as a formula.
 options:

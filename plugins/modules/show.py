@@ -17,8 +17,10 @@ options:
     description:
       - V(hosts) shows who is on the network, out of M(homenet.traffic.lan_hosts_info) or M(homenet.traffic.counters_info).
       - V(chain) shows what M(homenet.traffic.chain) did.
+      - V(live) shows who is using the link right now, out of M(homenet.traffic.counters_info) with its option C(interval).
+      - V(check) shows what M(homenet.traffic.router_info) found out, and whether the router is fit for counting.
     type: str
-    choices: [hosts, chain]
+    choices: [hosts, chain, live, check]
     required: true
   result:
     description: The variable under which the earlier task registered its result.

@@ -151,6 +151,11 @@ def list_command(settings: Settings, chain: str) -> str:
     return _command(settings, "-nvxL", chain)
 
 
+def version_command(settings: Settings) -> str:
+    """The command that tells the version of iptables."""
+    return f"{settings.program} --version"
+
+
 def list_all_command(settings: Settings) -> str:
     """The command that lists every chain of the table."""
     return _command(settings, "-nvxL")

@@ -21,7 +21,9 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
     lines = wrapped(f"{visible(router)}: {_done(result, check_mode)}", WIDTH, following="  ")
     if result.get("state") != "present" and result["changed"]:
         lines += _until_then(router, result)
-    problems = [] if result.get("state") == "absent" or check_mode else result["chain"]["problems"]
+    problems = [] if result.get("state") == "absent" or check_mode else list(result["chain"]["problems"])
+    if result.get("state") == "present" and not check_mode:
+        problems += result.get("findings", ())
     for problem in problems:
         if not (result.get("state") == "empty" and problem["code"] == "no_catch_all"):
             lines += wrapped(visible(problem["message"]), WIDTH, "! ", "  ")

@@ -22,10 +22,11 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     list_all_command,
     list_command,
     restore_command,
+    version_command,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Read
+from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import TEMPLATES, Profile, Read
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions, UnreadableError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Program, TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Answer, Group
 
 LOCK_PATIENCE = 10.0  # seconds to wait for another program's xtables lock
@@ -40,6 +41,14 @@ _HELP = {
     "incompatible": "The table was made with nft, and this iptables cannot show it: choose the other one with traffic_table.",
     "lock_held": "Another program has held the lock of the firewall all the time. Run it again.",
 }
+
+
+class FirewallError(TrafficError):
+    """The router's firewall cannot be used for counting. The code names the reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass
@@ -71,6 +80,7 @@ class Chains:
         self._programs = profile.iptables
         self._restores = profile.iptables_restore if questions.has_shell else ()
         self.settings = replace(settings, program=self._programs[0])
+        self.forward: Chain | None = None  # as it was seen last
 
     def in_other_table(self) -> Chains:
         """The chain of the same name in the other table."""
@@ -97,6 +107,7 @@ class Chains:
         forward = self._chain("FORWARD")
         if forward is None:
             raise TrafficError(f"{self._where}: iptables shows no chain FORWARD in the table {self.settings.table}.")
+        self.forward = forward
         return Observed(self._chain(self.settings.chain), forward)
 
     def chain(self) -> Chain | None:
@@ -142,7 +153,7 @@ class Chains:
             if code in ("not_found", "unrecognized_command"):
                 raise self._no_iptables(text)
             if code in _HELP:
-                raise TrafficError(f"{self._where}: `{line}` failed: {quoted(text)}. {_HELP[code]}")
+                raise FirewallError(code, f"{self._where}: `{line}` failed: {quoted(text)}. {_HELP[code]}")
             return answer
 
     def _patient(self, line: str) -> Answer:
@@ -165,15 +176,33 @@ class Chains:
 
     def _no_iptables(self, text: str) -> TrafficError:
         program = self.settings.program.split()[0]
-        if self._questions.has_shell and self._questions.ask("nft list tables").status == 0:
-            return TrafficError(
+        if any(one.name == "nftables" for one in self._questions.read_any("programs")):
+            return FirewallError(
+                "nftables_only",
                 f"{self._where} has nftables and no iptables (OpenWrt from 22.03 on, for example). homenet.traffic counts with "
-                "iptables only so far, so nothing can be counted here yet. Nothing was changed."
+                "iptables only so far, so nothing can be counted here yet. Nothing was changed.",
             )
-        return TrafficError(
+        return FirewallError(
+            "no_iptables",
             f"{self._where} has no command `{program}` ({quoted(text)}): without iptables it cannot count each "
-            "host. Where it has one under another name, write a profile with the key iptables (docs/profiles.md)."
+            "host. Where it has one under another name, write a profile with the key iptables (docs/profiles.md).",
         )
+
+    # The program
+
+    def versions(self) -> list[Group]:
+        """The commands that ``version`` may ask, to be foreseen. An old iptables ignores what it does not know before this word."""
+        return [Group((version_command(replace(self.settings, program=program)),)) for program in self._programs]
+
+    def version(self) -> Program | None:
+        """The iptables that is used; None where it does not tell."""
+        line = version_command(self.settings)
+        way = Read(line, TEMPLATES / "textfsm" / "program_version.textfsm")
+        try:
+            found: list[Program] = self._questions.parsed("programs", way, self._questions.remembered(line).text)
+        except UnreadableError:
+            return None
+        return found[0]
 
     # Changes
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
     human_bytes,
     parse_time,
@@ -42,7 +43,7 @@ _WITHOUT_HEADER = re.compile("(ppp|pptp|l2tp|3g-|tun|wg|ipip|ds-|map-|rmnet)")
 FIRST_READING = "there is no earlier reading"
 
 
-class NotComparable(Exception):
+class NotComparable(TrafficError):
     """Why two readings tell nothing together."""
 
 
@@ -65,7 +66,7 @@ class Counts:
         """What was counted since then. Raises NotComparable when it is less than then."""
         grown = [now - then for now, then in zip(self.numbers(), old.numbers(), strict=True)]
         if min(grown) < 0:
-            raise NotComparable("rules were taken out of the chain and made anew since then")
+            raise NotComparable("rules were taken out of the chain and made anew")
         return Counts(*grown)
 
 
@@ -139,9 +140,9 @@ def kept_of(reading: Reading) -> dict[str, Any]:
 def growth_of_hosts(old: Reading, new: Reading) -> dict[str, Counts]:
     """What each host's rules counted since then. Raises NotComparable."""
     if old.marker != new.marker:
-        raise NotComparable("the chain was emptied or made anew since then")
+        raise NotComparable("the chain was emptied or made anew")
     if not old.hosts.keys() <= new.hosts.keys():
-        raise NotComparable("rules of hosts were taken out of the chain since then")
+        raise NotComparable("rules of hosts were taken out of the chain")
     return {ip: counts.since(old.hosts.get(ip, Counts())) for ip, counts in new.hosts.items()}
 
 
@@ -149,14 +150,14 @@ def growth_of_rest(old: Reading, new: Reading) -> Counts | None:
     """What the catch-all counted since then, None without one. Raises NotComparable."""
     if new.unattributed is None:
         if old.unattributed is not None:
-            raise NotComparable("the catch-all was taken out of the chain since then")
+            raise NotComparable("the catch-all was taken out of the chain")
         return None
     return new.unattributed.since(old.unattributed or Counts())
 
 
 def _growth_of_wan(old: Reading, new: Reading) -> dict[str, tuple[int, int]]:
     if old.wan.keys() != new.wan.keys():
-        raise NotComparable("the interfaces to the Internet are not those of then")
+        raise NotComparable("the interfaces to the Internet are others now")
     grown = {}
     for interface, now in new.wan.items():
         then = old.wan[interface]
@@ -174,17 +175,17 @@ def _growth_of_interface(interface: str, then: Sequence[int], now: Sequence[int]
     if received >= 0 and sent >= 0:
         return received, sent
     if (received < 0 and sent < 0) or max(*then, *now) >= _WRAP or not runs_on:
-        raise NotComparable(f"{interface} counts from the beginning since then: it was connected anew, or the router was restarted")
+        raise NotComparable(f"{interface} has begun to count anew: it was connected anew, or the router was restarted")
     return received % _WRAP, sent % _WRAP
 
 
 def _refuse_restart(old: Reading, new: Reading) -> None:
     elapsed = new.read_at - old.read_at
-    if elapsed <= timedelta(0):
-        raise NotComparable("the last reading is not older than this one")
+    if elapsed < timedelta(0):
+        raise NotComparable("the last reading is newer than this one")
     error = _UPTIME_IN_MINUTES + elapsed / _CLOCK_ERROR
     if old.uptime is not None and new.uptime is not None and new.uptime + error < old.uptime + elapsed:
-        raise NotComparable("the router was restarted since then")
+        raise NotComparable("the router was restarted")
 
 
 # --- Coverage ---------------------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
         return Coverage()
     try:
         if new.marker is None:
-            raise NotComparable("the chain has no marker that would tell whether it is that of then; setup_traffic adds one")
+            raise NotComparable("the chain has no marker, which tells whether it is the same one; setup_traffic adds it")
         _refuse_restart(old, new)
         counted = sum(growth_of_hosts(old, new).values(), growth_of_rest(old, new) or Counts())
         wan = _growth_of_wan(old, new)
@@ -254,7 +255,7 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
 def _explained(counted: int, packets: int, wan: Mapping[str, int]) -> Explained:
     whole = sum(wan.values())
     if counted > whole + whole // 10 + _SLACK:
-        raise NotComparable(f"the chain counted more than {_names(wan)} since then, so one of them is wrong")
+        raise NotComparable(f"the chain counted more than {_names(wan)}, so one of them is wrong")
     passed = whole - headers_of(packets, wan)
     return Explained(min(counted, passed), passed)
 

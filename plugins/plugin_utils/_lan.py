@@ -9,22 +9,11 @@ A device is its MAC. It may have several addresses: one of IPv4, and of IPv6 sev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Lease, Neighbor, Pattern
-
-
-@dataclass(frozen=True)
-class Host:
-    """A device that is on the network now. ``ip`` is its IPv4 address where it has one; ``addresses`` are all."""
-
-    ip: str
-    mac: str | None
-    name: str | None
-    interface: str | None
-    addresses: tuple[str, ...] = ()
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Host, Lease, Neighbor, Pattern
 
 
 def lan_hosts(
@@ -54,14 +43,8 @@ def lan_hosts(
 def _lan_side(own: Sequence[Address], wan: Sequence[str], lan: Pattern | None) -> Callable[[Neighbor], bool]:
     own_ips = {one.ip for one in own}
     # An interface without an address of its own, where others have one, is a device under something else.
-    networks = {
-        version: [
-            (one.interface, ip_interface(f"{one.ip}/{one.prefix}").network)
-            for one in own
-            if one.interface not in wan and one.prefix is not None and _address(one.ip).version == version and is_usual(one.ip)
-        ]
-        for version in (4, 6)
-    }
+    every = lan_networks(own, wan)
+    networks = {version: [one for one in every if one[1].version == version] for version in (4, 6)}
 
     def is_lan_host(neighbor: Neighbor) -> bool:
         if not neighbor.ip or not neighbor.complete or neighbor.interface in wan or neighbor.ip in own_ips:
@@ -75,6 +58,15 @@ def _lan_side(own: Sequence[Address], wan: Sequence[str], lan: Pattern | None) -
         return not near or any(name == neighbor.interface and address in network for name, network in near)
 
     return is_lan_host
+
+
+def lan_networks(own: Sequence[Address], wan: Sequence[str]) -> list[tuple[str, IPv4Network | IPv6Network]]:
+    """The networks on the LAN side, by interface, out of the router's own addresses."""
+    return [
+        (one.interface, ip_interface(f"{one.ip}/{one.prefix}").network)
+        for one in own
+        if one.interface not in wan and one.prefix is not None and is_usual(one.ip)
+    ]
 
 
 @lru_cache(maxsize=4096)

@@ -30,7 +30,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     Lease,
     Neighbor,
     Pattern,
+    Program,
     Rule,
+    System,
     TrafficError,
 )
 
@@ -89,7 +91,9 @@ class ParseError(TrafficError):
         self.line = line
 
 
-Kind = Literal["neighbors", "names", "routes", "routes6", "interfaces", "addresses", "uptime", "chains"]
+Kind = Literal[
+    "neighbors", "names", "routes", "routes6", "interfaces", "addresses", "uptime", "system", "programs", "chains"
+]
 
 
 def visible(text: str) -> str:
@@ -138,6 +142,10 @@ def parse(kind: Literal["interfaces"], template: Path, text: str) -> list[Interf
 def parse(kind: Literal["addresses"], template: Path, text: str) -> list[Address]: ...
 @overload
 def parse(kind: Literal["uptime"], template: Path, text: str) -> list[int]: ...
+@overload
+def parse(kind: Literal["system"], template: Path, text: str) -> list[System]: ...
+@overload
+def parse(kind: Literal["programs"], template: Path, text: str) -> list[Program]: ...
 @overload
 def parse(kind: Literal["chains"], template: Path, text: str) -> list[Chain]: ...
 
@@ -392,6 +400,16 @@ def _uptime(rows: Sequence[_Row]) -> list[int]:
     return seconds
 
 
+def _systems(rows: Iterable[_Row]) -> list[System]:
+    """One for each row that tells anything at all."""
+    told = ([row[value].strip() or None for value in ("NAME", "VERSION", "MODEL", "KERNEL")] for row in rows)
+    return [System(*values) for values in told if any(values)]
+
+
+def _programs(rows: Iterable[_Row]) -> list[Program]:
+    return [Program(row["PROGRAM"], row["VERSION"], row["BACKEND"] or None) for row in rows]
+
+
 def _chains(rows: Iterable[_Row]) -> list[Chain]:
     found: list[tuple[_Row, list[Rule]]] = []
     for row in rows:
@@ -469,5 +487,7 @@ _KINDS: Mapping[str, _KindOfRecord] = {
     "interfaces": _KindOfRecord(("INTERFACE", "RECEIVED", "SENT"), _interfaces),
     "addresses": _KindOfRecord(("INTERFACE", "IP"), _addresses),
     "uptime": _KindOfRecord(("WEEKS|DAYS|HOURS|MINUTES|SECONDS",), _uptime),
+    "system": _KindOfRecord(("NAME|VERSION|MODEL|KERNEL",), _systems, may_be_empty=True),
+    "programs": _KindOfRecord(("PROGRAM", "VERSION"), _programs),
     "chains": _KindOfRecord(("CHAIN", "PACKETS", "BYTES"), _chains),
 }

@@ -22,7 +22,7 @@ import yaml
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Pattern, TrafficError
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
-READS = ("neighbors", "names", "routes", "routes6", "interfaces", "addresses", "uptime")
+READS = ("neighbors", "names", "routes", "routes6", "interfaces", "addresses", "uptime", "system", "programs")
 LOGIN_MOMENTS = ("user", "password", "failed", "lockout", "busy", "refused")
 TOKEN = "{token}"
 
@@ -42,6 +42,16 @@ class Read:
 
     command: str
     template: Path
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A command, what in its answer means that traffic will not be counted, and how the user is told."""
+
+    code: str
+    command: str
+    pattern: Pattern
+    message: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Profile:
     chain_template: Path
     lan_interfaces: Pattern | None
     read: Mapping[str, tuple[Read, ...]]
+    findings: tuple[Sign, ...]
     login: Mapping[str, Patterns]
     errors: Mapping[str, Patterns]
     noise: Patterns
@@ -135,7 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """A profile's own keys on top of the shared ones: log-in and error wordings and noise are added, the rest replaced."""
+    """A profile's own keys on top of the shared ones: log-in and error wordings, findings and noise are added, the rest replaced."""
     merged = {**shared, **own}
     for key in ("login", "errors"):
         mine = own.get(key, {})
@@ -144,7 +155,8 @@ def _merged(shared: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> di
         merged[key] = {
             name: [*_as_list(mine.get(name)), *_as_list(shared[key].get(name))] for name in {**shared[key], **mine}
         }
-    merged["noise"] = [*_as_list(own.get("noise")), *shared["noise"]]
+    for key in ("findings", "noise"):
+        merged[key] = [*_as_list(own.get(key)), *shared[key]]
     return merged
 
 
@@ -251,6 +263,23 @@ class _Checker:
             self.command(value.get("command"), f"{key}.command"), self.template(value.get("template"), f"{key}.template")
         )
 
+    def findings(self, value: Any, key: str) -> tuple[Sign, ...]:
+        return tuple(self.sign(one, f"{key}[{at}]") for at, one in enumerate(_as_list(value)))
+
+    def sign(self, value: Any, key: str) -> Sign:
+        if not isinstance(value, dict):
+            raise self.error(key, "it must have the keys code, command, pattern and message.")
+        self.known(value, f"{key}.", ("code", "command", "pattern", "message"))
+        code = self.text(value.get("code"), f"{key}.code")
+        if not re.fullmatch("[a-z][a-z0-9_]*", code):
+            raise self.error(f"{key}.code", "it must be a word of small letters, digits and '_'.")
+        return Sign(
+            code,
+            self.command(value.get("command"), f"{key}.command"),
+            self.pattern(value.get("pattern"), f"{key}.pattern"),
+            " ".join(self.text(value.get("message"), f"{key}.message").split()),
+        )
+
     def template(self, value: Any, key: str) -> Path:
         name = self.text(value, key)
         beside = self.path.parent / name
@@ -275,6 +304,7 @@ _KEYS: dict[str, tuple[Callable[[_Checker, Any, str], Any], Any]] = {
     "chain_template": (_Checker.template, "iptables"),
     "lan_interfaces": (_Checker.optional_pattern, None),
     "read": (_Checker.reads, {}),
+    "findings": (_Checker.findings, []),
     "login": (_Checker.login, {}),
     "errors": (_Checker.named_patterns, {}),
     "noise": (_Checker.patterns, []),

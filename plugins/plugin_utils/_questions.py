@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
     Kind,
@@ -20,14 +20,18 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
     visible,
     without_noise,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Read
+from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Read, Sign
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Rule, TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Answer, Group, Shell
 
 Run = Callable[[str], str]
+Asked = Kind | Literal["findings"]
 
 # This way of asking is not to be had here: try the next.
 _ABSENT = ("not_found", "unrecognized_command", "bad_argument")
+
+# Each way of asking may tell something that the others don't.
+_ALL_WAYS = ("names", "system", "programs")
 
 
 class UnreadableError(TrafficError):
@@ -42,6 +46,7 @@ class Questions:
         self._profile = profile
         self._where = where
         self._said: dict[str, Answer] = {}
+        self._read: dict[tuple[Kind, Read], tuple[Answer, list[Any]]] = {}
         self._noise = 0
         self._unread: list[str] = []
         self.sources: dict[str, list[str]] = {}
@@ -65,16 +70,18 @@ class Questions:
             found = {line: Answer(self._run(line)) for group in groups for line in group.commands}
         return {line: Answer(visible(answer.text), answer.status) for line, answer in found.items()}
 
-    def foresee(self, kinds: Iterable[Kind], groups: Sequence[Group] = ()) -> None:
+    def foresee(self, kinds: Iterable[Asked], groups: Sequence[Group] = ()) -> None:
         """On a shell: ask for all of these kinds and groups in one exchange, to be taken from memory."""
         if not self.has_shell:
             return
         ways = [group for kind in kinds for group in self._groups(kind)]
         self._said.update(self.ask_all([*groups, *ways]))
 
-    def _groups(self, kind: Kind) -> list[Group]:
+    def _groups(self, kind: Asked) -> list[Group]:
+        if kind == "findings":
+            return _each(sign.command for sign in self._profile.findings)
         commands = tuple(dict.fromkeys(way.command for way in self._profile.read.get(kind, ())))
-        return [Group((command,)) for command in commands] if kind == "names" else [Group(commands)]
+        return _each(commands) if kind in _ALL_WAYS else [Group(commands)]
 
     def remembered(self, line: str) -> Answer:
         """The answer that was foreseen, once; or that to the command now."""
@@ -134,6 +141,26 @@ class Questions:
             self.note(str(one))
         return found
 
+    def read_any(self, kind: Kind) -> list[Any]:
+        """What all the ways tell that work, the best way first. One that cannot be read is passed over."""
+        found: list[Any] = []
+        for way in self._profile.read.get(kind, ()):
+            try:
+                found += self._asked_in(kind, way) or []
+            except UnreadableError:
+                continue
+        return found
+
+    def signs(self) -> list[Sign]:
+        """The findings of the profile that are there to be seen: of each code, the first."""
+        if not all(self.has_answer(sign.command) for sign in self._profile.findings):
+            self.foresee(["findings"])
+        seen: dict[str, Sign] = {}
+        for sign in self._profile.findings:
+            if sign.code not in seen and sign.pattern.search(self._kept(sign.command).text):
+                seen[sign.code] = sign
+        return list(seen.values())
+
     def read_or_warn(self, kind: Kind) -> list[Any]:
         """Something that is good to know but that counting does not hang on."""
         try:
@@ -144,17 +171,26 @@ class Questions:
 
     def _asked_in(self, kind: Kind, way: Read) -> list[Any] | None:
         """The records, None where this way of asking is not to be had."""
-        if way.command not in self._said:
-            self._said[way.command] = self.ask(way.command)
-        answer = self._said[way.command]
+        answer = self._kept(way.command)
+        seen, records = self._read.get((kind, way), (None, []))
+        if seen is answer:
+            return records
         if answer.status and self.complaint(answer.text) in _ABSENT:
             return None
         try:
-            return self.parsed(kind, way, answer.text)
+            records = self.parsed(kind, way, answer.text)
         except UnreadableError:
             if answer.status or self.complaint(answer.text) in _ABSENT:
                 return None
             raise
+        self._read[kind, way] = answer, records
+        return records
+
+    def _kept(self, line: str) -> Answer:
+        """The answer to a command, asked once."""
+        if line not in self._said:
+            self._said[line] = self.ask(line)
+        return self._said[line]
 
     def parsed(self, kind: Kind, way: Read, text: str) -> list[Any]:
         """The records in an answer, read strictly. Raises UnreadableError."""
@@ -208,3 +244,8 @@ class Questions:
     def quiet(self, text: str) -> str:
         """A text without the router's log."""
         return without_noise(text, self._profile.noise)[0]
+
+
+def _each(commands: Iterable[str]) -> list[Group]:
+    """Groups that ask every command, once."""
+    return [Group((command,)) for command in dict.fromkeys(commands)]

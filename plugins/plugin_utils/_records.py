@@ -69,6 +69,17 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Host:
+    """A device that is on the network now. ``ip`` is its IPv4 address where it has one; ``addresses`` are all."""
+
+    ip: str
+    mac: str | None
+    name: str | None
+    interface: str | None
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class InterfaceCounters:
     """An interface's own byte counters, as printed (32 bit on old firmwares)."""
 
@@ -84,6 +95,25 @@ class Address:
     interface: str
     ip: str
     prefix: int | None
+
+
+@dataclass(frozen=True)
+class System:
+    """What a router is, as far as one file or command of it tells. None stands for what it does not."""
+
+    name: str | None
+    version: str | None
+    model: str | None
+    kernel: str | None
+
+
+@dataclass(frozen=True)
+class Program:
+    """The version of a program. ``backend`` is ``legacy`` or ``nf_tables`` where an iptables names it."""
+
+    name: str
+    version: str
+    backend: str | None
 
 
 @dataclass(frozen=True)

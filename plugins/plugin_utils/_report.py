@@ -71,8 +71,8 @@ class HostUsage:
 
     @property
     def label(self) -> str:
-        """What to call it: its name, unless that shows nothing."""
-        return self.name if self.name and self.name.strip() else self.ip
+        """What to call it."""
+        return label_of(self.ip, self.name)
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,10 @@ class Report:
 def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, before: Reading | None = None) -> Report:
     """The report of what a router has counted since counting began. ``before`` is the reading of its last report."""
     read = _Reader(f"{router}: the reading")
-    chain = read.mapping(reading, "chain")
-    problems = [_notice(read, one) for one in read.mappings(chain, "problems")]
-    for problem in problems:
-        if problem.code == "chain_missing":
-            raise TrafficError(f"{router}: {problem.message}")
+    notices = notices_of(router, reading)
+    for notice in notices:
+        if notice.code == "chain_missing":
+            raise TrafficError(f"{router}: {notice.message}")
     found = read.mapping(reading, "unattributed", optional=True)
     unattributed = _amount(read, found) if found else None
     hosts = _hosts(read, reading)
@@ -147,36 +146,49 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
         totals=totals,
         hosts=tuple(usages),
         unattributed=unattributed,
-        warnings=(*_low_coverage(coverage, problems), *problems, *_warnings(reading)),
+        warnings=(*_low_coverage(coverage, notices), *notices),
         coverage=coverage,
         reading=now,
     )
 
 
-def _low_coverage(coverage: Coverage, problems: Sequence[Notice]) -> Iterable[Notice]:
+def _low_coverage(coverage: Coverage, notices: Iterable[Notice]) -> Iterable[Notice]:
     if coverage.low:
-        broken = any(problem.code in _HOLES for problem in problems)
+        broken = any(notice.code in _HOLES for notice in notices)
         yield Notice(LOW_COVERAGE, low_coverage_message(coverage, broken))
 
 
 def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | None, str | None, Amount]]:
-    """Neighbors and hosts with rules. Who left the network keeps the name that the router knows for the address."""
+    """Neighbors and hosts with rules."""
     amounts: dict[str, Amount] = {}
     for counter in read.mappings(reading, "counters"):
         ip = read.text(counter, "ip")
         amounts[ip] = amounts.get(ip, Amount(0, 0)) + _amount(read, counter)
-    known = {
-        read.text(lease, "ip"): (read.optional_text(lease, "mac"), read.optional_text(lease, "name"))
-        for lease in read.mappings(reading, "names", optional=True)
-    }
-    neighbors = {
-        read.text(host, "ip"): (read.optional_text(host, "mac"), read.optional_text(host, "name"))
-        for host in read.mappings(reading, "hosts")
-    }
-    return [
-        (ip, *(neighbors.get(ip) or known.get(ip) or (None, None)), amounts.get(ip, Amount(0, 0)))
-        for ip in dict.fromkeys([*neighbors, *amounts])
-    ]
+    neighbors = [read.text(host, "ip") for host in read.mappings(reading, "hosts")]
+    known = _devices(read, reading)
+    return [(ip, *known.get(ip, (None, None)), amounts.get(ip, Amount(0, 0))) for ip in dict.fromkeys([*neighbors, *amounts])]
+
+
+def _devices(read: _Reader, reading: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+    """MAC and name of each address. Who left the network keeps the name that the router knows for the address."""
+    known = [*read.mappings(reading, "names", optional=True), *read.mappings(reading, "hosts")]
+    return {read.text(one, "ip"): (read.optional_text(one, "mac"), read.optional_text(one, "name")) for one in known}
+
+
+def names_of(router: str, reading: Mapping[str, Any]) -> dict[str, str | None]:
+    """The name of each address in a reading."""
+    return {ip: name for ip, (_mac, name) in _devices(_Reader(f"{router}: the reading"), reading).items()}
+
+
+def label_of(ip: str, name: str | None) -> str:
+    """What to call a host: its name, unless that shows nothing."""
+    return name if name and name.strip() else ip
+
+
+def notices_of(router: str, reading: Mapping[str, Any]) -> list[Notice]:
+    """What the reader must know of a reading: what is wrong with the chain, and what the router's answers were read with."""
+    read = _Reader(f"{router}: the reading")
+    return [*(_notice(read, one) for one in read.mappings(read.mapping(reading, "chain"), "problems")), *_warnings(reading)]
 
 
 def _amount(read: _Reader, counters: Mapping[str, Any]) -> Amount:

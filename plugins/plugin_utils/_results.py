@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Counter, Direction, Status
-from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import Host, is_usual
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import InterfaceCounters, Lease
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import is_usual
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Host, InterfaceCounters, Lease
 
 
 def hosts_result(hosts: Sequence[Host]) -> list[dict[str, Any]]:
@@ -59,6 +60,11 @@ def wan_result(interfaces: Sequence[str], counters: Sequence[InterfaceCounters |
         }
         for interface, found in zip(interfaces, counters, strict=True)
     ]
+
+
+def findings_result(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """``findings``: what will not be counted, or only in part, and why."""
+    return [{"code": one.code, "message": one.message} for one in findings]
 
 
 def status_result(status: Status) -> dict[str, Any]:

@@ -9,21 +9,25 @@ from collections.abc import Sequence
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, check_interface
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, quoted
-from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import Host, lan_hosts
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding, findings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import lan_hosts, lan_networks
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import Kind
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions, Run
+from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked, Questions, Run
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     Address,
+    Host,
     InterfaceCounters,
     Lease,
     Neighbor,
+    Program,
+    System,
     TrafficError,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group, Shell
 
 HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "routes6", "addresses")
-READING: tuple[Kind, ...] = ("uptime", *HOSTS, "interfaces")
+READING: tuple[Asked, ...] = ("uptime", *HOSTS, "interfaces", "findings")
 
 
 class Router:
@@ -47,9 +51,13 @@ class Router:
         self.where = where
         self.chains = Chains(self._questions, profile, where, settings)
 
-    def foresee(self, kinds: Sequence[Kind], listing: Sequence[Group] = ()) -> None:
+    def foresee(self, kinds: Sequence[Asked], listing: Sequence[Group] = ()) -> None:
         """On a shell: ask for all of this in one exchange."""
         self._questions.foresee(kinds, listing)
+
+    def forget(self, *kinds: Kind) -> None:
+        """Ask anew for these kinds."""
+        self._questions.forget(*kinds)
 
     @property
     def settings(self) -> Settings:
@@ -94,6 +102,12 @@ class Router:
         neighbors: list[Neighbor] = self._questions.read("neighbors", required=True)
         return lan_hosts(neighbors, self.own_addresses(), self.wan_interfaces(), self._profile.lan_interfaces, self.leases())
 
+    def lan_interfaces(self, wan: Sequence[str]) -> list[str]:
+        """The interfaces on which a neighbor is a device of the network; empty where the router's own addresses are not known."""
+        lan = self._profile.lan_interfaces
+        names = [name for name, _network in lan_networks(self.own_addresses(), wan)]
+        return [name for name in dict.fromkeys(names) if not lan or lan.fullmatch(name)]
+
     def leases(self) -> list[Lease]:
         """The names that the router knows; where it knows several for a device, the last one counts."""
         return self._questions.read_all("names")
@@ -122,6 +136,31 @@ class Router:
         """Seconds since the router started, None where it cannot tell."""
         found = self._questions.read_or_warn("uptime")
         return found[0] if found else None
+
+    def findings(self, hosts: Sequence[Host], wan: Sequence[str], thorough: bool = False) -> list[Finding]:
+        """What will not be counted, or only in part, and why; out of what was read already, and what the profile wants asked.
+
+        Where each command costs an exchange of its own, the latter is asked only if ``thorough``.
+        """
+        signs = self._questions.signs() if thorough or self._questions.has_shell else []
+        told = {sign.code for sign in signs}
+        seen = findings(hosts, self.own_addresses(), wan, self.chains.forward)
+        return [*(Finding(sign.code, sign.message) for sign in signs), *(one for one in seen if one.code not in told)]
+
+    def system(self) -> System:
+        """What the router is: of each thing, what the first way tells that tells it; a version goes with its name."""
+        told: list[System] = self._questions.read_any("system")
+        named = next((one for one in told if one.name or one.version), System(None, None, None, None))
+        return System(
+            named.name,
+            named.version,
+            next((one.model for one in told if one.model), None),
+            next((one.kernel for one in told if one.kernel), None),
+        )
+
+    def programs(self) -> list[Program]:
+        """Other programs that matter, with their versions."""
+        return self._questions.read_any("programs")
 
     def sources(self) -> dict[str, list[str]]:
         """Which commands told what."""

@@ -23,12 +23,13 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     counted_result,
+    findings_result,
     hosts_result,
     names_result,
     status_result,
     wan_result,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, between_marks
 
 display = Display()
@@ -172,6 +173,7 @@ def reading(router: Router, backend: Backend) -> dict[str, Any]:
     """The keys of ``counters_info`` but the hosts."""
     interfaces = router.wan_interfaces()
     wan = wan_result(interfaces, router.wan_counters())
+    findings = router.findings(router.lan_hosts(), interfaces)
     return {
         **counted_result(backend.counted()),
         **status_result(backend.status(interfaces)),
@@ -182,6 +184,7 @@ def reading(router: Router, backend: Backend) -> dict[str, Any]:
         "backend": backend.name,
         "profile": router.profile_name,
         "sources": router.sources(),
+        "findings": findings_result(findings),
     }
 
 
@@ -200,12 +203,14 @@ def notes(router: Router) -> dict[str, Any]:
 def _prepare() -> None:
     """Read and compile what every worker needs: an action is imported once, in the parent, before it forks the workers."""
     for profile in (_profile.common(), *_profile.builtin()):
-        for ways in filter(None, profile.read.values()):
+        for ways in filter(None, (profile.read.get(kind) for kind in READING)):
             load_template(ways[0].template)  # the way that is usually taken
         load_template(profile.chain_template)
         # Every login needs these; the wordings of errors are compiled where one is met.
         for pattern in (*profile.recognize, *profile.prompt, *(one for group in profile.login.values() for one in group)):
             pattern.search("")
+        for sign in profile.findings if profile.shell else ():  # elsewhere, only router_info asks
+            sign.pattern.search("")
     for name in CONNECTIONS:
         connection_loader.get(name, class_only=True)
     # The workers' garbage collection would touch, and so copy, all that they share with the parent.

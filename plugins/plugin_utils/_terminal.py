@@ -34,21 +34,23 @@ _UNNAMED = "-"
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
+    """A column of a table."""
+
     title: str
     most: int  # cells that a value may take; the rest is cut
     right: bool = False
 
 
-_NAME = _Column("NAME", 32)
-_IP = _Column("IP", 24)
-_MAC = _Column("MAC", 17)
-_DOWN = _Column("DOWN", 8, right=True)
-_UP = _Column("UP", 8, right=True)
-_SHARE = _Column("SHARE", 7, right=True)
+NAME = Column("NAME", 32)
+IP = Column("IP", 24)
+MAC = Column("MAC", 17)
+DOWN = Column("DOWN", 8, right=True)
+UP = Column("UP", 8, right=True)
+SHARE = Column("SHARE", 7, right=True)
 
 
-def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], rules_before: Iterable[int] = ()) -> list[str]:
+def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]], rules_before: Iterable[int] = ()) -> list[str]:
     """Aligned lines, the titles first; a line is drawn before the rows of these numbers."""
     cells = [[cut(visible(cell), column.most) for column, cell in zip(columns, row, strict=True)] for row in rows]
     widths = [max([len(column.title), *(width(row[number]) for row in cells)]) for number, column in enumerate(columns)]
@@ -70,7 +72,8 @@ def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], rules_befo
     return lines
 
 
-def _name(name: str | None) -> str:
+def shown_name(name: str | None) -> str:
+    """A name, or a dash for one that shows nothing."""
     return name if name and name.strip() else _UNNAMED
 
 
@@ -89,12 +92,12 @@ def report_table(report: Report) -> str:
 
 def _report_lines(report: Report) -> list[Line]:
     lines = wrapped(f"{visible(report.router)}: {report.period.name}, until {report.period.end:%Y-%m-%d %H:%M} UTC", WIDTH)
-    rows = [_row(_name(host.name), host.ip, host.mac or "", host.amount, report.totals) for host in report.active]
+    rows = [_row(shown_name(host.name), host.ip, host.mac or "", host.amount, report.totals) for host in report.active]
     if report.unattributed and report.unattributed.bytes:
         rows.append(_row(WITHOUT_RULE, "", "", report.unattributed, report.totals))
     if rows:
         rows.append(_row("total", "", "", report.totals, report.totals))
-        lines += _table((_NAME, _IP, _MAC, _DOWN, _SHARE, _UP, _SHARE), rows, rules_before=[len(rows) - 1])
+        lines += aligned((NAME, IP, MAC, DOWN, SHARE, UP, SHARE), rows, rules_before=[len(rows) - 1])
     else:
         lines.append("Nothing has been counted yet.")
     if report.idle:
@@ -136,7 +139,13 @@ def reports_text(reports: Iterable[Report], failures: Sequence[Failure], last: s
     """The reports of several routers one after the other, the failed ones named at the end, in pieces of one colour."""
     blocks = [_report_lines(report) for report in reports]
     blocks += [[(text, False)] for text in (failures_list(failures) if failures else "", last) if text]
-    lines = [line for block in blocks for line in (*block, ("", False))][:-1]
+    return pieces(blocks)
+
+
+def pieces(blocks: Sequence[Sequence[Line]], apart: int = 1) -> list[Line]:
+    """Blocks of lines, so many empty lines apart, in pieces of one colour."""
+    gap = [("", False)] * apart
+    lines = [line for number, block in enumerate(blocks) for line in (*(gap if number else ()), *block)]
     return [("\n".join(line for line, _red in piece), red) for red, piece in groupby(lines, key=lambda line: line[1])]
 
 
@@ -144,10 +153,10 @@ def hosts_table(router: str, hosts: Sequence[Mapping[str, Any]]) -> str:
     """Who is on a router's network now, from the ``hosts`` of ``lan_hosts_info`` or ``counters_info``."""
     head = wrapped(f"{visible(plain_text(router))}: {count_of(len(hosts), 'device')} on the network now", WIDTH)
     rows = [
-        [_name(host["name"] and plain_text(host["name"])), plain_text(host["ip"]), plain_text(host["mac"] or "")]
+        [shown_name(host["name"] and plain_text(host["name"])), plain_text(host["ip"]), plain_text(host["mac"] or "")]
         for host in hosts
     ]
-    return "\n".join([*head, *(_table((_NAME, _IP, _MAC), rows) if rows else [])])
+    return "\n".join([*head, *(aligned((NAME, IP, MAC), rows) if rows else [])])
 
 
 def files_text(directory: str, files: Sequence[str], *, dry: bool = False) -> str:

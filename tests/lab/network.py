@@ -24,7 +24,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import firewall, servers, truth
+from . import dhcp, firewall, servers, truth
 from .box import Box, box
 from .flows import Flow, Flowing, flowing
 from .keys import Keys
@@ -123,6 +123,10 @@ class Lab:
         pairs = zip(self.hosts, names, strict=False)
         lines = [b"%d %s %s %s\n" % (expiry, host.mac.encode(), host.ip.encode(), name) for host, name in pairs]
         self.path(self.spec.lease_file).write_bytes(b"".join(lines))
+
+    def lease(self, host: LanHost, name: bytes, option: int = dhcp.HOST_NAME) -> None:
+        """A real DHCP client on the host gets a lease from the router's server, and says this name, of any bytes."""
+        dhcp.lease(self.box, self.spec, host, name, option)
 
     # --- the emulated CLI
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import dhcp
 from .box import HOME, KEEPER, Box
 from .keys import Keys
 from .sockets import wait_for_listener
@@ -24,7 +25,7 @@ def start(router: Box, spec: LabSpec, keys: Keys | None) -> None:
     _homes(router, keys)
     for server in spec.servers:
         router.serve(*_command(server, router, spec, keys))
-    for server in set(spec.servers) - {"dnsmasq"}:
+    for server in set(spec.servers) - {"dnsmasq", "udhcpd"}:
         wait_for_listener(router.namespace, spec.port(server))
 
 
@@ -34,6 +35,8 @@ def _command(server: str, router: Box, spec: LabSpec, keys: Keys | None) -> Sequ
     if server == "broadcom":
         _broadcom_login(router, spec)
         return _telnetd(router, spec.port(server), "/var/lab/broadcom")
+    if server in ("dnsmasq", "udhcpd"):
+        return dhcp.server(server, router, spec)
     assert keys
     return _dropbear(router, spec, keys) if server == "dropbear" else _sshd(router, spec, keys)
 

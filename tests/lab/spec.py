@@ -18,7 +18,7 @@ PASSWORD = "admin"
 
 WANS = ("ppp0", "eth0.2", "pppoe-wan")
 BACKENDS = ("legacy", "nft")
-SERVERS = ("telnet", "broadcom", "dropbear", "sshd", "dnsmasq")
+SERVERS = ("telnet", "broadcom", "dropbear", "sshd", "dnsmasq", "udhcpd")
 SHELLS = ("ash", "dash", "bash")
 
 
@@ -33,7 +33,8 @@ class LabSpec:
     backend: str = "legacy"
     """What ``iptables`` and its relatives are inside the router: ``legacy`` or ``nft``."""
     servers: tuple[str, ...] = ("broadcom",)
-    """``telnet``: login and a real shell as root; ``broadcom``: telnet to the emulated CLI; ``dropbear``; ``sshd``; ``dnsmasq``."""
+    """``telnet``: login and a real shell as root; ``broadcom``: telnet to the emulated CLI; ``dropbear``; ``sshd``; and one of
+    ``dnsmasq`` and ``udhcpd``."""
     shell: str = "ash"
     """Of ``root``: BusyBox ``ash``, ``dash`` or ``bash``. The user ``keeper`` is not root and can ``su``."""
     prompt: str = ""

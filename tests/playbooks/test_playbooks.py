@@ -15,7 +15,7 @@ from control import Control, Place
 from router.serving import serve
 from router.spec import HOSTILE_NAMES, RouterSpec, fleet, hostile_hosts
 
-PLAYBOOKS = ["hosts", "setup_traffic", "report", "flush_traffic", "remove_traffic"]
+PLAYBOOKS = ["hosts", "setup_traffic", "report", "flush_traffic", "remove_traffic", "live"]
 
 
 def report_of(control: Control, router: str = "home") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.homenet.traffic.plugins.filter import human, routers
+from ansible_collections.homenet.traffic.plugins.filter import human, rounds, routers
 
 GROUPS = {
     "all": ["home", "cabin", "web"],
@@ -59,3 +59,14 @@ def test_patterns_that_match_nothing(pattern: object) -> None:
 )  # fmt: skip
 def test_is_one_host(pattern: str, limit: str | None, one: bool) -> None:
     assert routers.is_one_host(pattern, GROUPS, limit) is one
+
+
+@pytest.mark.parametrize("value", [3, "3", " 3 "])
+def test_rounds(value: object) -> None:
+    assert rounds.FilterModule().filters()["rounds"](value) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("value", [0, "0", -1, 10_001, "abc", "", None, True, 2.5, "2.5", [1], "9" * 5000])
+def test_not_a_number_of_rounds(value: object) -> None:
+    with pytest.raises(AnsibleFilterError, match="it is how often to measure, a number from 1 to 10000"):
+        rounds.rounds(value)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import Host, address_order, lan_hosts
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Lease, Neighbor, Pattern
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import address_order, lan_hosts
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Host, Lease, Neighbor, Pattern
 
 ALI, SARA, MODEM = "02:00:5e:10:00:0b", "02:00:5e:10:00:0c", "02:00:5e:10:00:99"
 OWN = [

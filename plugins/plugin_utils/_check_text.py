@@ -1,0 +1,116 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was found out about a router, in words for the terminal. Private to this collection. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import NOTHING_LOST, UNFIT, UNSEEN, is_carriers
+from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import WIDTH, count_of
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import human_bytes, plain_text, visible, wrapped
+
+NOTHING_FOUND = (
+    "Nothing was found that keeps traffic from being counted. What the router does not tell of would show in the report, as a low share of "
+    "counted traffic."
+)
+
+_LABEL = 11
+
+
+def check_text(router: str, result: Mapping[str, Any]) -> str:
+    """The result of ``router_info``; the last line says whether the router is fit for counting."""
+    unfit = [one for one in result["findings"] if one["code"] in UNFIT]
+    others = [one for one in result["findings"] if one["code"] not in UNFIT]
+    problems = [one for one in (result["chain"] or {}).get("problems", ()) if one["code"] != "chain_missing"]
+    lines = wrapped(f"{visible(router)}: looked at; nothing was changed", WIDTH)
+    for label, texts in _facts(result):
+        for number, text in enumerate(texts):
+            lines += wrapped(visible(plain_text(text)), WIDTH, f"  {'' if number else label:<{_LABEL}}", " " * (_LABEL + 2))
+    lines.append("")
+    lines += _warnings([*problems, *others]) or ([] if unfit else wrapped(NOTHING_FOUND, WIDTH))
+    lines += wrapped(UNSEEN, WIDTH)
+    return "\n".join([*lines, "", *_verdict(result, unfit, [*problems, *others])])
+
+
+def _warnings(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [line for one in found for line in wrapped(visible(plain_text(one["message"])), WIDTH, "! ", "  ")]
+
+
+def _verdict(result: Mapping[str, Any], unfit: Sequence[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> list[str]:
+    installed = bool(result["chain"] and result["chain"]["installed"])
+    if unfit:
+        text = "Not fit: " + " ".join(plain_text(one["message"]) for one in unfit)
+    elif any(one["code"] not in NOTHING_LOST for one in others):
+        text = f"Fit, but not for all traffic: see the lines that begin with an exclamation mark. {_next(installed)}"
+    else:
+        text = f"Fit. {_next(installed)}"
+    return wrapped(visible(text), WIDTH, following="  ")
+
+
+def _next(installed: bool) -> str:
+    return "Counting is installed." if installed else "Counting is not installed yet: setup_traffic does it, and remove_traffic undoes it."
+
+
+def _facts(result: Mapping[str, Any]) -> Iterable[tuple[str, list[str]]]:
+    yield "System", [_system(result["system"] or {})]
+    yield "Firewall", [_firewall(result)]
+    yield "Internet", [_wan(one) for one in result["wan"]] or ["not known by which interface"]
+    lan = [f"{one['interface']}, {_addresses(one['addresses'])}" for one in result["lan"]]
+    yield "Network", lan or ["the router does not tell its addresses"]
+    yield "Devices", [_devices(result)]
+    yield "Counting", [_chain(result)]
+
+
+def _system(system: Mapping[str, Any]) -> str:
+    name, version, model, kernel = (system.get(key) for key in ("name", "version", "model", "kernel"))
+    firmware = " ".join(word for word in (name or (version and "firmware"), version) if word)
+    device = " on ".join(word for word in (firmware, model) if word)
+    return ", ".join(word for word in (device, kernel and f"Linux {kernel}") if word) or "the router does not tell"
+
+
+def _firewall(result: Mapping[str, Any]) -> str:
+    found, nft = result["iptables"], result["nftables"]
+    beside = f"nftables {nft}" if nft else ""
+    if not found:
+        return f"no iptables{'; ' if beside else ''}{beside}"
+    backend = f" ({found['backend']})" if found["backend"] else ""
+    called = "" if found["program"] == "iptables" else f", called as `{found['program']}`"
+    return f"iptables {found['version']}{backend}{called}{'; beside it ' if beside else ''}{beside}"
+
+
+def _wan(one: Mapping[str, Any]) -> str:
+    if one["received_bytes"] is None:
+        counters = "the router does not tell what the interface itself has counted, so no report can tell the share that was counted"
+    else:
+        counters = f"by its own counters received {human_bytes(one['received_bytes'])}, sent {human_bytes(one['sent_bytes'])}"
+    return f"{one['interface']}, {_addresses(one['addresses'])}; {counters}"
+
+
+def _addresses(addresses: Sequence[str]) -> str:
+    """Those that mean something to people."""
+    shown = [
+        f"{address} (shared out by the provider, no matter for counting)" if is_carriers(address) else address
+        for address in addresses
+        if not address.startswith("fe80:")
+    ]
+    return ", ".join(shown) or "address unknown"
+
+
+def _devices(result: Mapping[str, Any]) -> str:
+    if result["hosts"] is None:
+        return "not known"
+    asked = {kind: ", ".join(f"`{command}`" for command in result["sources"].get(kind, ())) for kind in ("neighbors", "names")}
+    names = f"names from {asked['names']}" if asked["names"] else "without names: they are shown by their addresses"
+    return f"{result['hosts']} on the network now, from {asked['neighbors']}; {names}"
+
+
+def _chain(result: Mapping[str, Any]) -> str:
+    chain, where = result["chain"], f"the chain {result['name']} in the table {result['table']}"
+    if chain is None:
+        return "not known"
+    if not chain["installed"]:
+        return f"not installed: {where} is not there, or nothing leads to it"
+    return f"{where} has rules for {count_of(chain['hosts'], 'host')}; the jump to it is rule {chain['jump_position']} of FORWARD"

@@ -1,0 +1,83 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's truth against what is known without any counter, in every variant of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.flows import Flow, mixed
+from lab.network import Lab, Passed, lab
+from lab.spec import BACKENDS, WANS
+
+
+@pytest.fixture(scope="module", params=[(wan, backend) for wan in WANS for backend in BACKENDS], ids="-".join)
+def network(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    wan, backend = request.param
+    with lab(hosts=3, wan=wan, backend=backend, servers=()) as built:
+        yield built
+
+
+def test_datagrams_are_counted_to_the_byte(network: Lab) -> None:
+    first, second, third = network.hosts
+    before = network.truth()
+    down, up = network.datagrams(first, download=[1400, 0, 17], upload=[5, 700])
+    network.datagrams(second, download=[], upload=[100])
+    after = network.truth()
+    assert after[first.ip] - before[first.ip] == Passed(down, 3, up, 2)
+    assert (down, up) == (1417 + 3 * 28, 705 + 2 * 28)
+    assert after[second.ip] - before[second.ip] == Passed(0, 0, 128, 1)
+    assert after[third.ip] == before[third.ip]
+
+
+def test_a_host_that_comes_later_is_counted_from_its_first_packet(network: Lab) -> None:
+    late = network.add_host()
+    assert network.truth()[late.ip] == Passed()
+    down, up = network.datagrams(late, download=[9], upload=[8])
+    assert network.truth()[late.ip] == Passed(down, 1, up, 1)
+
+
+def test_what_the_router_says_itself_is_not_forwarded(network: Lab) -> None:
+    before = network.everything()
+    words = ("busybox", "ping", "-q", "-c", "2", "203.0.113.10")
+    assert "2 packets received" in network.box.run(*words)
+    assert network.everything() == before
+
+
+def test_everything_that_flows_at_once_is_somebodys(network: Lab) -> None:
+    """Two processors meet new addresses and counters at the same time: nothing may fall between."""
+    before = network.settle()
+    network.flows(mixed(network.hosts[:3], 60))
+    after = network.settle()
+    moved = sum((after[ip] - before.get(ip, Passed()) for ip in after), Passed())
+    assert moved.download_bytes > 45_000_000
+    assert moved.upload_bytes > 15_000_000
+    everything = network.everything()
+    assert sum(everything.addresses.values(), Passed()) == everything.total
+
+
+@pytest.mark.parametrize(("direction", "protocol"), [("down", "tcp"), ("up", "tcp"), ("down", "udp"), ("up", "udp")])
+def test_a_flow_goes_where_it_is_meant_to(network: Lab, direction: str, protocol: str) -> None:
+    host = network.hosts[0]
+    before = network.settle()[host.ip]
+    network.flows([Flow(host, 3_000_000, direction, protocol, parallel=2)])
+    moved = network.settle()[host.ip] - before
+    one, other = (moved.download_bytes, moved.upload_bytes)[:: 1 if direction == "down" else -1]
+    # Datagrams may get lost on their way.
+    assert one > (3_000_000 if protocol == "tcp" else 1_000_000)
+    assert other < 400_000
+
+
+def test_ipv6_is_counted_by_address() -> None:
+    with lab(hosts=1, servers=(), ipv6=True) as network:
+        (host,) = network.hosts
+        down, up = network.datagrams(host, download=[1300, 4], upload=[6], ipv6=True)
+        assert network.everything().addresses == {"2001:db8:1::11": Passed(down, 2, up, 1)}
+        network.datagrams(host, download=[1], upload=[1])
+        assert set(network.everything().addresses) == {"2001:db8:1::11", "192.168.1.11"}
+        assert (down, up) == (1304 + 2 * 48, 6 + 48)
+        network.flows([Flow(host, 1_000_000, ipv6=True)])
+        assert network.everything().addresses["2001:db8:1::11"].download_bytes > 1_000_000
