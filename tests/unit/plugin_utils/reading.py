@@ -19,6 +19,10 @@ from typing import Any
 
 import yaml
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counter
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_json import read_json
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NftTable
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_text import read_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
     Kind,
     ParseError,
@@ -80,8 +84,10 @@ KINDS: Mapping[str, Kind] = {
     "programs": "programs",
     "chain": "chains",
 }
-#: Read elsewhere (test_dialogue.py), or not yet.
-NOT_OURS = frozenset({"dialogue", "nft"})
+#: Fixtures that no template reads: nft's listings have readers of their own.
+NFT = "nft"
+#: Read elsewhere (test_dialogue.py).
+NOT_OURS = frozenset({"dialogue"})
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,11 @@ def read(kind: Kind, text: str) -> list[Any]:
         except ParseError as refusal:
             refusals.append(refusal)
     raise refusals[0]
+
+
+def read_nft(text: str) -> list[NftTable]:
+    """The tables of a listing of nft, in either form. Raises NotUnderstood."""
+    return (read_json if text.lstrip().startswith("{") else read_text)(quiet(text))
 
 
 def code_of(text: str) -> str | None:
@@ -194,6 +205,21 @@ def objects(kind: str, records: Sequence[Any]) -> list[dict[str, Any]]:
     if kind == "uptime":
         return [{"kind": kind, "seconds": records[0]}]
     return [{"kind": kind, "records": [_ONE[kind](one) for one in records]}]
+
+
+def nft_records(tables: Sequence[NftTable]) -> list[dict[str, Any]]:
+    """Everything that counts."""
+    found: list[tuple[NftTable, str, str, str | None, Counter | None]] = []
+    for table in tables:
+        found += [(table, "counter", name, None, counter) for name, counter in table.counters.items()]
+        found += [(table, "set", name, key, counter) for name, one in table.sets.items() for key, counter in one.elements.items()]
+        found += [(table, "rule", name, rule.comment, rule.counter) for name, one in table.chains.items() for rule in one.rules]
+    return [
+        {"family": table.family, "table": table.name, "object": what, "name": name, "key": key}
+        | {"packets": counter.packets, "bytes": counter.bytes}
+        for table, what, name, key, counter in found
+        if counter
+    ]
 
 
 def wanted(expected: Mapping[str, Any]) -> dict[str, Any]:
