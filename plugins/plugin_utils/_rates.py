@@ -20,6 +20,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import (
     growth_of_rest,
     headers_of,
     reading_of,
+    total_of,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Notice, address_order, label_of, names_of, notices_of
@@ -145,7 +146,7 @@ def live_of(router: str, result: Mapping[str, Any]) -> Live:
     names = names_of(router, result)
     speeds = [HostSpeed(ip, names.get(ip), _speed(grown, growth.seconds)) for ip, grown in growth.hosts.items()]
     speeds.sort(key=lambda host: (-host.speed.total, address_order(host.ip)))
-    counted = sum(growth.hosts.values(), growth.unattributed or Counts())
+    counted = total_of([*growth.hosts.values(), growth.unattributed or Counts()])
     down = _direction(growth, 0, counted.download_bytes, counted.download_packets)
     up = _direction(growth, 1, counted.upload_bytes, counted.upload_packets)
     return Live(

@@ -16,7 +16,7 @@ from .namespaces import end, inside, start
 from .sockets import End, wait_for_listener
 from .spec import LanHost
 
-SECONDS = 120
+SECONDS = 60
 UDP_RATE = "400M"
 """More only fills buffers until they overflow."""
 
