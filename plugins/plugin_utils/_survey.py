@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Status
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked
@@ -37,7 +38,7 @@ class _Survey:
         try:
             return ask()
         except TrafficError as error:
-            if error.unreachable:
+            if error.unreachable or isinstance(error, DialogueError):
                 raise
             self.lacks.append(Finding(error.code if isinstance(error, FirewallError) else code, str(error)))
             return None
