@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import System, TrafficError
@@ -36,7 +37,7 @@ class _Survey:
         try:
             return ask()
         except TrafficError as error:
-            if error.unreachable:
+            if error.unreachable or isinstance(error, DialogueError):
                 raise
             self.lacks.append(Finding(error.code if isinstance(error, FirewallError) else code, str(error)))
             return None
