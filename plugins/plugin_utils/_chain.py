@@ -1,7 +1,7 @@
 # Copyright: homenet.traffic contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The chain: what is wanted and what was observed go in, iptables commands come out. Private to this collection.
+"""The chain: what it is made of, how its commands are spelled, and how its rules are read. Private to this collection.
 
 Pure, and the only place that spells an iptables command or any other command with a variable part.
 
@@ -13,14 +13,16 @@ rule for another address, or an empty rule in FORWARD. iptables takes its option
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from typing import Literal
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, Direction
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Direction
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule, TrafficError
+
+Family = Literal[4, 6]
 
 LINE_LIMIT = 500  # bytes; BusyBox ash cuts a terminal's line at 1,024 and runs the rest as another command
 BUILT_IN_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"})
@@ -32,6 +34,8 @@ TARGETS = frozenset(
 
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,27}")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,14}")
+# The discard prefix of RFC 6666: nobody has an address of it, and what is sent there goes nowhere.
+_DISCARD = IPv6Network("100::/64")
 
 
 class ChainError(TrafficError):
@@ -40,11 +44,12 @@ class ChainError(TrafficError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Which chain, in which table, by which program (the profile's word for iptables)."""
+    """Which chain, in which table, by which program (the profile's word for iptables, or for ip6tables with family 6)."""
 
     chain: str = "TRAFFIC"
     table: str = "filter"
     program: str = "iptables"
+    family: Family = 4
 
     def __post_init__(self) -> None:
         if not _CHAIN_NAME.fullmatch(self.chain):
@@ -77,13 +82,26 @@ class Match:
 
 @dataclass(frozen=True)
 class Marker:
-    """A rule that never matches and names this life of the chain: two random addresses out of 127.0.0.0/8."""
+    """A rule that never matches and names this life of the chain: a random source and a random destination.
+
+    Of IPv4 both are out of 127.0.0.0/8, which the kernel does not forward. Of IPv6 both are out of the discard prefix 100::/64: no
+    device has such an address, and only a packet with both of 2^128 could meet the rule. One that somebody forges is counted
+    there, where nobody looks, and goes on: the rule has no target.
+    """
 
     source: str
     destination: str
 
     def __str__(self) -> str:
         return f"{self.source}/{self.destination}"
+
+    @staticmethod
+    def of(family: Family, number: int) -> Marker:
+        """The marker that a random number of 128 bits stands for."""
+        halves = number >> 64, number % 2**64
+        if family == 6:
+            return Marker(*(str(_DISCARD[half % 2**64]) for half in halves))
+        return Marker(*(".".join(["127", *(str(half // 254**place % 254 + 1) for place in range(3))]) for half in halves))
 
 
 @dataclass(frozen=True)
@@ -101,10 +119,11 @@ class Wanted:
     hosts: tuple[str, ...]
     interfaces: tuple[str, ...]
     prune: bool = False
+    family: Family = 4
 
     def __post_init__(self) -> None:
         for host in self.hosts:
-            check_host(host)
+            check_host(host, self.family)
         for interface in self.interfaces:
             check_interface(interface)
 
@@ -120,14 +139,31 @@ class Step:
     counted: bool = False
 
 
-def check_host(host: str) -> None:
-    """Raise unless this is the canonical text of an IPv4 address that a host of a LAN can have."""
-    try:
-        address = IPv4Address(host)
-    except AddressValueError as error:
-        raise ChainError(f"traffic_hosts: {host!r} is not an IPv4 address.") from error
-    if address.is_multicast or address.is_loopback or address.is_unspecified or address == IPv4Address("255.255.255.255"):
+def check_host(host: str, family: Family = 4) -> None:
+    """Raise unless this is the canonical text of an address that a host of a LAN can have towards the Internet."""
+    address = _address(host)
+    if address is None or address.version != family:
+        raise ChainError(f"traffic_hosts: {host!r} is not an IPv{family} address.")
+    if str(address) != host:
+        raise ChainError(f"traffic_hosts: {host!r} is written {str(address)!r} on routers.")
+    if address.is_multicast or address.is_loopback or address.is_unspecified or _is_no_host(address):
         raise ChainError(f"traffic_hosts: {host!r} is not the address of a host.")
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is, without a scope such as ``%br0``: that can be anything."""
+    try:
+        if ":" not in text:
+            return IPv4Address(text)
+        return None if "%" in text else IPv6Address(text)
+    except AddressValueError:
+        return None
+
+
+def _is_no_host(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return address == IPv4Address("255.255.255.255")
+    return address.is_link_local or address.ipv4_mapped is not None or address in _DISCARD
 
 
 def check_interface(interface: str) -> None:
@@ -140,7 +176,7 @@ def check_interface(interface: str) -> None:
 
 def by_address(host: str) -> int:
     """Sort key: the numeric order of addresses."""
-    return int(IPv4Address(host))
+    return int(IPv6Address(host) if ":" in host else IPv4Address(host))
 
 
 # Commands
@@ -277,18 +313,20 @@ def match_of(rule: Rule) -> Match | None:
             found = Match("upload", interface, host)
         case _:
             return None
-    if found.host is None and rule.target is not None:
+    if not _INTERFACE.fullmatch(found.interface):
         return None
-    return found if _INTERFACE.fullmatch(found.interface) and (found.host is None or _is_host(found.host)) else None
+    if found.host is None:
+        return None if rule.target else found
+    host = _host(found.host)
+    return replace(found, host=host) if host else None
 
 
 def marker_of(rule: Rule) -> Marker | None:
     """The marker that a rule carries, if it is one."""
     if rule.protocol or rule.extra or rule.target or rule.in_interface or rule.out_interface:
         return None
-    if rule.source and rule.destination and _is_loopback(rule.source) and _is_loopback(rule.destination):
-        return Marker(rule.source, rule.destination)
-    return None
+    places = (_host_part(rule.source or ""), _host_part(rule.destination or ""))
+    return Marker(*places) if all(map(_names_a_life, places)) else None
 
 
 def is_ours(rule: Rule) -> bool:
@@ -298,27 +336,39 @@ def is_ours(rule: Rule) -> bool:
 
 def is_plain_jump(settings: Settings, rule: Rule) -> bool:
     """Whether a rule of FORWARD sends every packet to the chain."""
-    return _bare(rule) == jump_rule(settings)
+    return bare(rule) == jump_rule(settings)
 
 
-def _bare(rule: Rule) -> Rule:
+def bare(rule: Rule) -> Rule:
+    """A rule without what it has counted."""
     return replace(rule, packets=0, bytes=0)
 
 
 @lru_cache(maxsize=4096)
-def _is_host(text: str) -> bool:
+def _host(text: str) -> str | None:
+    """The host that a rule names, None where it names something else."""
+    address = _address(_host_part(text))
     try:
-        check_host(text)
+        if address is not None:
+            check_host(str(address), address.version)
     except ChainError:
-        return False
-    return True
+        return None
+    return None if address is None else str(address)
 
 
-def _is_loopback(text: str) -> bool:
-    try:
-        return IPv4Address(text).is_loopback
-    except AddressValueError:
-        return False
+def _host_part(text: str) -> str:
+    """Old versions of ip6tables list an address with its /128."""
+    return text.removesuffix("/128") if ":" in text else text
+
+
+def _names_a_life(text: str) -> bool:
+    address = _address(text)
+    return address is not None and (address in _DISCARD if address.version == 6 else address.is_loopback)
+
+
+def plain_jumps(settings: Settings, observed: Observed) -> list[int]:
+    """The positions of the plain jumps in FORWARD, from 1."""
+    return [number for number, rule in enumerate(observed.forward.rules, 1) if is_plain_jump(settings, rule)]
 
 
 def rules_by_match(rules: Iterable[Rule]) -> dict[Match, list[Rule]]:
@@ -340,195 +390,3 @@ def marker(chain: Chain | None) -> Marker | None:
 def hosts_of(chain: Chain) -> list[str]:
     """The hosts that have rules, in numeric order."""
     return sorted({match.host for match in rules_by_match(chain.rules) if match.host}, key=by_address)
-
-
-# Planning
-
-
-def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_marker: Marker) -> tuple[Step, ...]:
-    """The steps that install the chain or bring it up to date. Empty when nothing is to be done.
-
-    The jump comes last: until it stands, no packet meets a rule of ours.
-    """
-    _refuse_deciding_rules(observed.chain)
-    steps: list[Step] = []
-    if observed.chain is None:
-        steps.append(Step("new", settings.chain))
-    chain = observed.chain or Chain(settings.chain, 0, None, ())
-    steps += [Step("delete_number", settings.chain, number=number) for number in _removable(_idle_duplicates(chain))]
-    if wanted.prune:
-        steps += _pruned(settings, chain, wanted)
-    where: Literal["append", "insert"] = "insert" if chain.rules else "append"
-    if marker(chain) is None:
-        steps.append(Step(where, settings.chain, marker_rule(new_marker)))
-    steps += [Step(where, settings.chain, host_rule(match)) for match in _uncounted(chain, wanted)]
-    present = rules_by_match(chain.rules)
-    steps += [
-        Step("append", settings.chain, host_rule(match)) for match in _catch_alls(wanted) if match not in present
-    ]
-    return (*steps, *_jump_steps(settings, observed))
-
-
-def plan_empty(settings: Settings, observed: Observed) -> tuple[Step, ...]:
-    """The steps that take every rule out of the chain. Chain and jump stay."""
-    if observed.chain is None:
-        return ()
-    _refuse_foreign_rules(observed.chain)
-    # Rule by rule: `-F TRAFFIC` cut after `-F` would flush everybody's rules. The marker goes first, so that a chain
-    # that was emptied halfway is not taken for the one that it was.
-    rules = sorted(observed.chain.rules, key=lambda rule: marker_of(rule) is None)
-    return tuple(Step("delete", settings.chain, _bare(rule)) for rule in rules)
-
-
-def plan_absent(settings: Settings, observed: Observed) -> tuple[Step, ...]:
-    """The steps that take the jump and the chain away. The jump goes first."""
-    if observed.chain is None:
-        return ()
-    _refuse_foreign_rules(observed.chain)
-    jumps = [rule for rule in observed.forward.rules if is_plain_jump(settings, rule)]
-    if observed.chain.references is not None and observed.chain.references > len(jumps):
-        raise ChainError(
-            f"Other rules jump to {settings.chain} ({observed.chain.references - len(jumps)} more than the plain jumps of "
-            f"FORWARD), so it cannot be removed, and nothing was. Find them with "
-            f"`{list_all_command(settings)}`, delete them, and run it again."
-        )
-    return (
-        *[Step("delete", "FORWARD", jump_rule(settings))] * len(jumps),
-        *plan_empty(settings, observed),
-        Step("delete_chain", settings.chain),
-    )
-
-
-def simulate(settings: Settings, observed: Observed, steps: Iterable[Step]) -> Observed:
-    """What would be observed after these steps."""
-    for step in steps:
-        observed = _after(settings, observed, step)
-    return observed
-
-
-def _after(settings: Settings, observed: Observed, step: Step) -> Observed:
-    if step.action == "new":
-        return replace(observed, chain=Chain(settings.chain, 0, None, ()))
-    if step.action == "delete_chain":
-        return replace(observed, chain=None)
-    target = observed.forward if step.chain == "FORWARD" else observed.chain
-    if target is None:
-        return observed
-    changed = replace(target, rules=_edited(list(target.rules), step))
-    return replace(observed, forward=changed) if step.chain == "FORWARD" else replace(observed, chain=changed)
-
-
-def _edited(rules: list[Rule], step: Step) -> tuple[Rule, ...]:
-    if step.action == "delete_number":
-        del rules[step.number - 1 : step.number]
-    elif step.rule and step.action == "append":
-        rules.append(step.rule)
-    elif step.rule and step.action == "insert":
-        rules.insert(0, step.rule)
-    elif step.action == "delete":
-        found = [at for at, rule in enumerate(rules) if _bare(rule) == step.rule]
-        del rules[slice(found[0], found[0] + 1) if found else slice(0, 0)]
-    return tuple(rules)
-
-
-def _uncounted(chain: Chain, wanted: Wanted) -> Iterator[Match]:
-    """The matches that need a rule: hosts that have none yet, or only rules that let the packet go on to the catch-all."""
-    known = () if wanted.prune else hosts_of(chain)
-    returning: set[Match] = set()
-    open_catch_alls = set(_catch_alls(wanted))
-    for rule in chain.rules:
-        match = match_of(rule)
-        if match and match.host is None:
-            open_catch_alls.discard(match)
-        elif match and rule.target == "RETURN" and replace(match, host=None) in open_catch_alls:
-            returning.add(match)
-    for host in sorted({*wanted.hosts, *known}, key=by_address):
-        for interface in wanted.interfaces:
-            for direction in DIRECTIONS:
-                match = Match(direction, interface, host)
-                if match not in returning:
-                    yield match
-
-
-def _catch_alls(wanted: Wanted) -> Iterator[Match]:
-    for interface in wanted.interfaces:
-        for direction in DIRECTIONS:
-            yield Match(direction, interface, None)
-
-
-def _idle_duplicates(chain: Chain) -> list[int]:
-    """Numbers, highest first, of rules that repeat an earlier one and never counted.
-
-    By number, because deleting by specification takes the first, which counts.
-    """
-    seen: set[tuple[Match | None, str | None]] = set()
-    numbers = []
-    for number, rule in enumerate(chain.rules, 1):
-        if not is_ours(rule):
-            continue
-        key = (match_of(rule), rule.target)
-        if key in seen and rule.packets == 0:
-            numbers.append(number)
-        seen.add(key)
-    return numbers[::-1]
-
-
-def _removable(numbers: list[int]) -> list[int]:
-    """Those of them whose digits, cut off anywhere, are again one of them or no number of a rule."""
-    return [
-        number for number in numbers if all(int(str(number)[:length]) in numbers for length in range(1, len(str(number))))
-    ]
-
-
-def _pruned(settings: Settings, chain: Chain, wanted: Wanted) -> list[Step]:
-    duplicates = set(_removable(_idle_duplicates(chain)))
-    gone = []
-    for number, rule in enumerate(chain.rules, 1):
-        match = match_of(rule)
-        left = match and match.host and match.host not in wanted.hosts
-        idle_elsewhere = match and match.interface not in wanted.interfaces and rule.packets == 0
-        if (left or idle_elsewhere) and number not in duplicates:
-            gone.append(Step("delete", settings.chain, _bare(rule)))
-    return gone
-
-
-def _jump_steps(settings: Settings, observed: Observed) -> list[Step]:
-    """One plain jump at position 1. Never two at a time, or packets count twice: what is wrong is deleted first.
-
-    By specification: a number cut short is the number of somebody else's rule.
-    """
-    positions = plain_jumps(settings, observed)
-    if positions == [1]:
-        return []
-    jump = jump_rule(settings)
-    return [*[Step("delete", "FORWARD", jump)] * len(positions), Step("insert", "FORWARD", jump)]
-
-
-def plain_jumps(settings: Settings, observed: Observed) -> list[int]:
-    """The positions of the plain jumps in FORWARD, from 1."""
-    return [number for number, rule in enumerate(observed.forward.rules, 1) if is_plain_jump(settings, rule)]
-
-
-def _refuse_deciding_rules(chain: Chain | None) -> None:
-    """A foreign rule that decides about packets would decide about fewer of them behind rules that return."""
-    deciding = [
-        f"{number} (-j {rule.target})"
-        for number, rule in enumerate(chain.rules if chain else (), 1)
-        if not is_ours(rule) and rule.target not in (None, "RETURN")
-    ]
-    if chain and deciding:
-        raise ChainError(
-            f"The chain {chain.name} is in use for something else: rule {', '.join(deciding)} decides about packets. Nothing was "
-            "changed. Choose another name with traffic_chain."
-        )
-
-
-def _refuse_foreign_rules(chain: Chain) -> None:
-    foreign = [number for number, rule in enumerate(chain.rules, 1) if not is_ours(rule)]
-    if foreign:
-        numbers = ", ".join(map(str, foreign))
-        commands = ", ".join(f"`iptables -D {chain.name} {number}`" for number in foreign[:-4:-1])
-        raise ChainError(
-            f"The chain {chain.name} holds rules that homenet.traffic did not make (number {numbers}), so it is left as it "
-            f"is. Delete them by hand if they are yours to delete ({commands}), or choose another name with traffic_chain."
-        )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,11 +20,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     hosts_of,
     marker,
     plain_jumps,
-    plan_absent,
-    plan_empty,
-    plan_present,
-    simulate,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover, mover
@@ -148,12 +145,6 @@ class Iptables:
             return lambda seen: plan_absent(chains.settings, seen)
         if family.move:
             family.move.require_movable()
-        wanted = Wanted(tuple(hosts), tuple(interfaces), prune)
-        new_marker = Marker(_loopback_address(), _loopback_address())
+        wanted = Wanted(tuple(hosts), tuple(interfaces), prune, chains.settings.family)
+        new_marker = Marker.of(chains.settings.family, secrets.randbits(128))
         return lambda seen: plan_present(chains.settings, seen, wanted, new_marker)
-
-
-def _loopback_address() -> str:
-    """One that no packet from outside the router can have, hard to meet twice."""
-    chance = random.SystemRandom()
-    return f"127.{chance.randint(1, 254)}.{chance.randint(1, 254)}.{chance.randint(1, 254)}"

@@ -5,20 +5,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Observed,
-    as_commands,
-    command,
-    marker,
-    plan_absent,
-    simulate,
-)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands, command, marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import (
     is_copied,
     plan_copy,
     plan_unhook,
     require_movable,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, simulate
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, TrafficError
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from . import dhcp, firewall, servers, truth
 from .box import Box, box
-from .flows import Flow, Flowing, flowing
+from .flows import Flow, Flowing, again_and_again, flowing
 from .keys import Keys
 from .namespaces import inside, namespaces, program, run
 from .relay import relay
@@ -181,6 +181,11 @@ class Lab:
     def flowing(self, flows: Iterable[Flow]) -> AbstractContextManager[Flowing]:
         """The same around something else that happens meanwhile."""
         return flowing(flows, self.server, self.server6)
+
+    def busy(self, flows: Iterable[Flow]) -> AbstractContextManager[None]:
+        """The same again and again, for as long as something else happens."""
+        wanted = list(flows)
+        return again_and_again(lambda: self.flows(wanted))
 
     # --- the truth
 

@@ -53,6 +53,9 @@ class RealSystem:
         }
         return options[name]
 
+    def files(self) -> dict[str, str]:
+        return {name: _read(name) for name in ("/proc/modules", "/proc/version")}
+
     def uptime(self) -> float:
         return float(_read("/proc/uptime").split()[0])
 

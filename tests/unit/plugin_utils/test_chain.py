@@ -27,11 +27,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     marker_of,
     marker_rule,
     match_of,
-    plan_absent,
-    plan_empty,
-    plan_present,
-    simulate,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
 
 SETTINGS = Settings()

@@ -27,10 +27,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Step,
     Wanted,
     command,
-    plan_absent,
-    plan_empty,
-    plan_present,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code, parse
 from router.firewall import Packet

@@ -12,16 +12,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Marker,
-    Observed,
-    Settings,
-    Step,
-    Wanted,
-    plan_absent,
-    plan_empty,
-    plan_present,
-)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Marker, Observed, Settings, Step, Wanted
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Limits, Session
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
