@@ -1,7 +1,7 @@
 # Copyright: homenet.traffic contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file fetched by this machine, and how many bytes of IP packets it took. Private to this collection.
+"""A file fetched by this machine, and how many bytes its connections brought. Private to this collection.
 
 No proxy is used, whatever the environment says: what a proxy brings does not come through the router for this machine's address, and
 may not come through it at all.
@@ -20,7 +20,7 @@ import urllib.request
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
@@ -31,19 +31,23 @@ PATIENCE = 10.0  # seconds to wait for a connection, or for the next bytes
 _CHUNK = 65_536
 _PAUSE = 0.5  # seconds, until what was still on its way to a file that is not read any further has filled the window
 
-# Linux's struct tcp_info: one byte of state, one of options at 5, bytes_received at 128, segs_in at 140.
-_TCP_INFO = struct.Struct("=B4xB122xQ4xI")
+# Linux's struct tcp_info: one byte of state, one of options at 5, bytes_received at 128.
+_TCP_INFO = struct.Struct("=B4xB122xQ")
 _CLOSE_WAIT = 8
 _TIMESTAMPS = 1
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """What came: ``payload`` bytes of the file; ``packets`` bytes with all headers, None where this system does not tell."""
+    """What came: ``payload`` bytes of the file; ``stream`` bytes of its connections, all that HTTP and TLS need included.
+
+    ``header``: the bytes of a packet in front of its part of the stream. Both are None where this system does not tell.
+    """
 
     payload: int
-    packets: int | None
     seconds: float
+    stream: int | None = None
+    header: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,15 @@ class Fetch:
 
     def arrived(self) -> Arrived:
         """What came until now."""
-        counted = [_bytes_of_packets(one) for one in self._ways.kept]
-        packets = None if None in counted else sum(one or 0 for one in counted)
-        return Arrived(self._payload, packets, time.monotonic() - self._start)
+        told = [_told(one) for one in self._ways.kept]
+        streams = [one.stream for one in told if one]
+        complete = len(streams) == len(told)
+        return Arrived(
+            self._payload,
+            time.monotonic() - self._start,
+            sum(streams) if complete else None,
+            max((one.header for one in told if one), default=None) if complete else None,
+        )
 
     def close(self) -> None:
         """Only now may the other side be told that nothing more is wanted."""
@@ -187,10 +197,10 @@ class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
         self._ways = ways
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(self._made, _Connection), req)  # type: ignore[arg-type]
+        return self.do_open(partial(self._made, _Connection), req)
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(self._made, _TlsConnection), req)  # type: ignore[arg-type]
+        return self.do_open(partial(self._made, _TlsConnection), req)
 
     def _made(self, kind: type[_Connection], host: str, **options: Any) -> _Connection:
         made = kind(host, **options)
@@ -212,21 +222,22 @@ def _opener(ways: _Ways) -> urllib.request.OpenerDirector:
     return opener
 
 
-def _bytes_of_packets(one: socket.socket) -> int | None:
-    """All IP packets that a connection has received, with their headers, to the byte where the kernel tells."""
+class _Told(NamedTuple):
+    stream: int
+    header: int
+
+
+def _told(one: socket.socket) -> _Told | None:
+    """What the kernel tells about a connection. Only Linux's does, since 4.2."""
     if sys.platform != "linux":
         return None
     try:
-        told = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    except OSError:
+        information = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        state, options, received = _TCP_INFO.unpack(information)
+    except (OSError, struct.error):
         return None
-    if len(told) < _TCP_INFO.size:
-        return None  # a kernel before 4.2
-    state, options, received, segments = _TCP_INFO.unpack(told)
-    header = (40 if one.family == socket.AF_INET6 else 20) + 20 + (12 if options & _TIMESTAMPS else 0)
-    first = 8 if options & _TIMESTAMPS else 12  # the answer to SYN has more options than all that follow
     end = 1 if state == _CLOSE_WAIT else 0  # the other side's FIN counts as a byte
-    return int(segments * header + first + received - end)
+    return _Told(received - end, (40 if one.family == socket.AF_INET6 else 20) + 20 + (12 if options & _TIMESTAMPS else 0))
 
 
 def _reason(error: Exception) -> str:
