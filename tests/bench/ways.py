@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
-
 from lab import firewall
 from lab.network import Lab
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
 
 Hosts = Sequence[str]
 TABLE = "inet homenet_traffic"

@@ -21,7 +21,8 @@ from lab.sockets import wait_for_listener
 SIZE = 20_000_000
 PORT = 8080
 URL = f"http://{SERVER}:{PORT}/file"
-MORE = 8  # bytes: the first packet of a connection has a longer header
+HEADERS = 52  # bytes of IP and TCP, with the time stamps that Linux sends
+AGAIN = 1.1  # on a busy machine TCP believes packets to be lost, and sends them once more
 BYPASS = """table netdev fast {{
   chain ingress {{
     type filter hook ingress device "ppp0" priority 0; policy accept;
@@ -90,7 +91,8 @@ def test_all_is_counted_to_the_byte(network: Lab, control: OnLan) -> None:
     assert (done["percent"], done["exact"], done["payload_bytes"]) == (100.0, True, SIZE)
     assert (done["host"], done["fetched_by"], done["url"]) == (host, "this machine", URL)
     assert passed >= done["counted_bytes"] > SIZE
-    assert 0 <= done["found_bytes"] - done["expected_bytes"] <= MORE
+    assert done["found_bytes"] == done["counted_bytes"] - HEADERS * done["counted_packets"]
+    assert SIZE < done["expected_bytes"] <= done["found_bytes"] < done["expected_bytes"] * AGAIN
 
 
 def test_the_playbook_tells_it(network: Lab, control: OnLan) -> None:
@@ -106,7 +108,7 @@ def test_it_stops_at_a_limit_and_is_as_exact(control: OnLan) -> None:
     done = control.module(Place(ROUTER_IP, 23), "selftest", url=URL, size_limit=3_000_000).result()
     assert 3_000_000 <= done["payload_bytes"] < 4_000_000
     assert done["expected_bytes"] > done["payload_bytes"]
-    assert 0 <= done["found_bytes"] - done["expected_bytes"] <= MORE
+    assert done["expected_bytes"] <= done["found_bytes"] < done["expected_bytes"] * AGAIN
 
 
 def test_another_host_fetches(control: OnLan) -> None:
