@@ -464,7 +464,7 @@ class Session:
             )
         if not line:
             return DialogueError(
-                f"{self._where} accepted the connection but said nothing for {self._limits.login:g} s. Is this its telnet port, "
+                f"{self._where} accepted the connection but said nothing for {self._limits.login:g} s. Is this the right port, "
                 "and is another session open?",
                 unreachable=True,
             )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands, command, marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import (
     is_copied,
@@ -44,14 +46,19 @@ class Mover:
     def move(self, change: Change) -> Observed:
         """Move it. What is in the new table then."""
         if not self._is_copied():
-            self._old.converge(lambda seen: plan_unhook(self._old.settings, seen), change, self._there)
+            self.stop(change)
             still = self._still()
             self._new.converge(lambda seen: plan_copy(self._new.settings, seen, still), change, self._here)
         self.remove(change)
         return self._new.observe()
 
+    def stop(self, change: Change) -> None:
+        """Take the old jump away, and see what was counted until then."""
+        self._old.converge(partial(plan_unhook, self._old.settings), change, self._there)
+        self._there = self._old.observe()
+
     def _still(self) -> Chain:
-        chain = self._old.observe().chain
+        chain = self._there.chain
         if chain is None:
             raise TrafficError(f"The chain {self._old.settings.chain} has gone while it was being moved. Run it again.")
         return chain

@@ -129,12 +129,6 @@ def check_network(network: str) -> None:
 # Commands
 
 
-def list_commands(settings: NftSettings) -> tuple[str, str]:
-    """The commands that list the table with its counters: as JSON, and as text where nft was built without."""
-    what = f"list table {FAMILY} {settings.table}"
-    return f"nft -j {what}", f"nft {what}"
-
-
 def transaction(lines: Iterable[str], check: bool = False) -> str:
     """The command that hands lines to the kernel as one change, which is done as a whole or not at all; or only checks them."""
     body = "".join(f"{line}\n" for line in lines)

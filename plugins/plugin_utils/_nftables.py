@@ -23,7 +23,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
     Plan,
     as_lines,
     for_people,
-    list_commands,
     plan_absent,
     plan_empty,
     plan_present,
@@ -31,6 +30,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
     transaction,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_json import read_json
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_list import list_commands
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_state import counted, hosts_of, status
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import FAMILY, NftTable, NotUnderstood
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_text import read_text
@@ -53,16 +53,23 @@ class Nftables:
     """The table, asked for and changed through a shell."""
 
     name = "nftables"
+    counts_ipv6 = True
 
     def __init__(self, questions: Questions, where: str, settings: NftSettings = NftSettings()) -> None:
         self._questions = questions
         self._where = where
-        self._commands = list_commands(settings)
+        self._commands = list_commands(settings.table)
         self._form = 0
         self._table: NftTable | None = None
         self._cannot = ""
         self._final: NftTable | None = None
+        self._before = Counted()
         self.settings = settings
+
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return self.settings.table
 
     # Looking
 
@@ -74,6 +81,10 @@ class Nftables:
 
     def look(self) -> None:
         """See Backend."""
+        self._look()
+        self._before = self.counted()
+
+    def _look(self) -> None:
         self._table, self._cannot = None, ""
         if not self._questions.has_shell:
             self._cannot = "it has no shell to run nft in"
@@ -140,6 +151,10 @@ class Nftables:
         """See Backend."""
         return counted(self._table)
 
+    def before(self) -> Counted:
+        """See Backend."""
+        return self._before
+
     def final(self) -> Counted | None:
         """What had been counted in the moment in which ``bring`` took it away; None where nothing was taken away."""
         return None if self._final is None else counted(self._final)
@@ -157,6 +172,10 @@ class Nftables:
         return for_people(as_lines(self.settings, self._table))
 
     # Whether it can be used at all
+
+    def is_there(self) -> bool:
+        """Whether the router has an nft that works."""
+        return not self._cannot
 
     def _check(self) -> str:
         """Our own table, checked by nft and the kernel but not made."""
@@ -254,7 +273,7 @@ class Nftables:
                     words = quoted(self._questions.quiet(answer.text))
                 else:
                     commands += for_people(plan.lines)
-        self.look()
+        self._look()
         return words
 
     def _keep(self, answer: Answer) -> None:

@@ -87,6 +87,10 @@ class Questions:
         """The answer that was foreseen, once; or that to the command now."""
         return self._said.pop(line, None) or self.ask(line)
 
+    def worked(self, line: str) -> bool:
+        """Whether the answer to a command was foreseen, and is a good one."""
+        return line in self._said and self._said[line].status == 0
+
     def has_answer(self, line: str) -> bool:
         """Whether the answer to a command was foreseen."""
         return line in self._said

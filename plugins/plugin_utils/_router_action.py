@@ -35,7 +35,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Scri
 display = Display()
 
 CONNECTIONS = ("homenet.traffic.telnet",)  # to a command line; any other that runs commands leads to a real shell
-VARIABLES = ("profile", "chain", "table", "wan_interfaces", "hosts", "prune")
+VARIABLES = ("profile", "backend", "chain", "table", "wan_interfaces", "hosts", "prune")
 
 
 class RouterAction(ActionBase):  # type: ignore[misc]
@@ -134,6 +134,7 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "profile": {"type": "str"},
+    "backend": {"type": "str", "default": "auto", "choices": ["auto", "iptables", "nftables"]},
     "chain": {"type": "str", "default": "TRAFFIC"},
     "table": {"type": "str", "default": "filter", "choices": ["filter", "mangle"]},
     "wan_interfaces": {"type": "list", "elements": "str", "default": ["auto"]},
@@ -160,7 +161,7 @@ def host_list(given: list[str]) -> tuple[str, ...] | None:
     if not found:
         raise TrafficError("traffic_hosts: the list is empty. Name addresses, or leave it out to count everybody in the ARP table.")
     for host in found:
-        _chain.check_host(host)
+        _chain.check_host(host, 6 if ":" in host else 4)
     return found
 
 
@@ -173,14 +174,14 @@ def reading(router: Router, backend: Backend) -> dict[str, Any]:
     """The keys of ``counters_info`` but the hosts."""
     interfaces = router.wan_interfaces()
     wan = wan_result(interfaces, router.wan_counters())
-    findings = router.findings(router.lan_hosts(), interfaces)
+    findings = router.findings(router.lan_hosts(), interfaces, backend.counts_ipv6)
     return {
         **counted_result(backend.counted()),
         **status_result(backend.status(interfaces)),
         "wan": wan,
         "uptime_seconds": router.uptime(),
         "read_at": now(),
-        "table": router.settings.table,
+        "table": backend.table,
         "backend": backend.name,
         "profile": router.profile_name,
         "sources": router.sources(),

@@ -54,32 +54,27 @@ class SshClient:
 
     def execute(self, command: str, stdin: bytes, timeout: float, limit: int) -> tuple[int, bytes]:
         """Run a command with this input. Its exit status, -1 where a signal ended it, and what it printed, errors too."""
+        deadline = time.monotonic() + timeout
         channel = self._open(f"`{command}`")
         try:
-            if not channel.start_command(command):
+            if not channel.start_command(command, stdin):
                 raise self._no_channel(f"`{command}`")
-            deadline = time.monotonic() + timeout
-            channel.feed(stdin, timeout)
             output = bytearray()
-            while piece := self._read(channel, command, deadline, timeout):
+            while piece := channel.read(deadline - time.monotonic()):
                 output += piece
                 if len(output) > limit:
-                    raise TrafficError(
-                        f"{self._options.where} printed more than {limit} bytes in answer to `{command}`, so it was not read to its end."
-                    )
-            return channel.exit_status(max(0.0, deadline - time.monotonic())), bytes(output)
+                    raise self._failed(command, f"printed more than {limit} bytes, so it was not read to its end")
+            status = -1 if piece is None or channel.lost else channel.exit_status(deadline - time.monotonic())
         finally:
             channel.close()
+        if channel.lost:
+            raise self._failed(command, f"was cut short, for the connection was lost: {visible(channel.lost)}")
+        if piece is None:
+            raise self._failed(command, f"did not end within {timeout:g} s")
+        return status, bytes(output)
 
-    def _read(self, channel: Channel, command: str, deadline: float, timeout: float) -> bytes:
-        data = channel.read(deadline - time.monotonic())
-        if data is None:
-            raise TrafficError(f"{self._options.where} did not finish `{command}` within {timeout:g} s. Run it again.")
-        if not data and channel.lost:
-            raise TrafficError(
-                f"{self._options.where}: the connection was lost in the middle of `{command}`: {visible(channel.lost)}. Run it again."
-            )
-        return data
+    def _failed(self, command: str, how: str) -> TrafficError:
+        return TrafficError(f"{self._options.where}: `{command}` {how}. Run it again.")
 
     def close(self) -> None:
         """Close everything: channels before the session, or libssh crashes the process."""

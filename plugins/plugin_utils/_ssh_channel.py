@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import select
 import time
-from contextlib import suppress
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._libssh import LibsshException
@@ -20,6 +19,7 @@ WINDOW = (500, 100)  # columns and rows: a shell's line editor must not break ou
 
 _PIECE = 1024  # bytes; pylibssh reads no more at a time
 _ENOUGH = 65536
+_AT_A_TIME = 16384
 _LOOK_AGAIN = 0.1  # seconds; see Channel.read
 
 
@@ -30,6 +30,7 @@ class Channel:
         self._session = session
         self._channel = channel
         self._is_command = False
+        self._input: bytes | None = None
         self._wait = select.poll()
         self._wait.register(descriptor, select.POLLIN)
         self.lost = ""
@@ -43,9 +44,10 @@ class Channel:
             return False
         return True
 
-    def start_command(self, command: str) -> bool:
-        """Ask for a command to be run."""
+    def start_command(self, command: str, stdin: bytes) -> bool:
+        """Ask for a command to be run, which gets this input while its output is read."""
         self._is_command = True
+        self._input = stdin
         try:
             self._channel.request_exec(command)
         except LibsshException:
@@ -56,13 +58,14 @@ class Channel:
         """See Stream. Of a command, what it printed as errors as well."""
         deadline = time.monotonic() + timeout
         while True:
+            self._send_input()
             data, ended = self._take()
             if data or ended:
                 return data
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            # To look for errors can bring in output that was just looked for: it is on no wire then.
+            # To look for errors, or to send, can bring in output that was just looked for: it is on no wire then.
             self._wait.poll(1000 * min(left, _LOOK_AGAIN if self._is_command else left))
 
     def _take(self) -> tuple[bytes, bool]:
@@ -86,9 +89,7 @@ class Channel:
 
     def write(self, data: bytes) -> None:
         """See Stream. A line is ended with what the key Enter sends: not every command line takes a line feed."""
-        self._write(data.replace(b"\n", b"\r"))
-
-    def _write(self, data: bytes) -> None:
+        data = data.replace(b"\n", b"\r")
         try:
             written = self._channel.write(data)
         except LibsshException as error:
@@ -96,17 +97,32 @@ class Channel:
         if written < len(data):
             raise TimeoutError("nothing more is taken")
 
-    def feed(self, data: bytes, timeout: float) -> None:
-        """Give a command its input, and the end of it. A command that has ended already takes none; what it said tells why."""
-        self._session.allow(timeout)
-        with suppress(OSError, LibsshException):
-            self._write(data)
+    def _send_input(self) -> None:
+        """As much as a command takes now. One that has ended takes none; what it said tells why."""
+        if self._input is None:
+            return
+        self._session.allow(0)  # it may wait for room itself, but also for us to read
+        try:
+            while self._input:
+                written = self._channel.write(self._input[:_AT_A_TIME])
+                if not written:
+                    return
+                self._input = self._input[written:]
             self._channel.send_eof()
+        except LibsshException:
+            self._input = None
+        else:
+            self._input = None
+        finally:
+            self._session.allow()
 
     def exit_status(self, timeout: float) -> int:
         """Of a command that has ended; -1 where none is told in time."""
         self._session.allow(timeout)
         status: int = self._channel.get_channel_exit_status()
+        self._session.allow()
+        if status < 0 and not self._session.is_connected:
+            self.lost = "it was closed"
         return status
 
     def close(self) -> None:

@@ -60,21 +60,26 @@ class Link:
             self._socket = self._proxy.socket
         else:
             self._socket = connect(options.host, options.port, options.timeout, "SSH")
-        self.descriptor = self._socket.fileno()
+        self.for_libssh = os.dup(self._socket.fileno())
 
-    def give_away(self) -> int:
-        """The descriptor. Whoever takes it closes it."""
-        return self._socket.detach()
+    @property
+    def descriptor(self) -> int:
+        """To wait for what arrives."""
+        return self._socket.fileno()
 
     def complaint(self) -> str | None:
         """What the proxy command said when it ended by itself."""
         return self._proxy.complaint() if self._proxy else None
 
     def close(self) -> None:
-        """End the proxy command, and close the socket if nobody took it."""
+        """Close the socket, and end the proxy command."""
+        # libssh closes a descriptor that it was given after an error, and only then; the number may be another file's by now.
+        with suppress(OSError):
+            if os.path.sameopenfile(self.for_libssh, self._socket.fileno()):
+                os.close(self.for_libssh)
+        self._socket.close()
         if self._proxy:
             self._proxy.end()
-        self._socket.close()
 
 
 class _Proxy:

@@ -69,7 +69,7 @@ class LoginSession(Session):  # type: ignore[misc]
         self._set_time_left()
         try:
             self.connect(
-                fd=self._link.give_away(), host=options.host, port=options.port, user=options.user, knownhosts=options.known_hosts_file,
+                fd=link.for_libssh, host=options.host, port=options.port, user=options.user, knownhosts=options.known_hosts_file,
                 private_key=key, password=self._password if options.password is not None else None,
                 password_prompt="",  # whatever it is called, in whatever language
                 look_for_keys=key is None and options.password is None,
@@ -78,7 +78,7 @@ class LoginSession(Session):  # type: ignore[misc]
             raise self._complaint(str(error)) from error
         if time.monotonic() >= self._deadline:
             raise self._complaint("")  # pylibssh takes it for a success when the time is over
-        self.allow(options.timeout)
+        self.allow()
 
     def open_channel(self) -> Channel | None:
         """A channel; None where the router gives none."""
@@ -87,12 +87,11 @@ class LoginSession(Session):  # type: ignore[misc]
         except LibsshException:
             return None
 
-    def allow(self, seconds: float) -> None:
-        """How long libssh may wait in any one call."""
-        seconds = max(seconds, 0.001)  # 0 would be for ever
-        whole = int(seconds)
-        self.set_ssh_options("timeout", whole)
-        self.set_ssh_options("timeout_usec", int((seconds - whole) * 1_000_000))
+    def allow(self, seconds: float | None = None) -> None:
+        """How long libssh may wait in any one call; as long as the whole log-in, where nothing is said."""
+        seconds = max(self._options.timeout if seconds is None else seconds, 0.001)  # 0 would be for ever
+        self.set_ssh_options("timeout", int(seconds))
+        self.set_ssh_options("timeout_usec", int(seconds % 1 * 1_000_000))
 
     def _set_time_left(self) -> None:
         self.allow(self._deadline - time.monotonic())

@@ -121,7 +121,7 @@ class Lab:
         """What the hosts call themselves in the lease file, by position, verbatim. dnsmasq rewrites it with the next lease."""
         expiry = int(time.time()) + 86400
         pairs = zip(self.hosts, names, strict=False)
-        lines = [b"%d %s %s %s\n" % (expiry, host.mac.encode(), host.ip.encode(), name) for host, name in pairs]
+        lines = [b"%d %s %s %s *\n" % (expiry, host.mac.encode(), host.ip.encode(), name) for host, name in pairs]
         self.path(self.spec.lease_file).write_bytes(b"".join(lines))
 
     def lease(self, host: LanHost, name: bytes, option: int = dhcp.HOST_NAME) -> None:

@@ -340,7 +340,8 @@ def test_whether_it_can_be_used(network: Lab) -> None:
     assert "homenet" not in nft(network, "list", "ruleset")
     assert "no command nft" in (counting(network, start="nft() { nosuchcommand; }\n").refusal() or "")
     assert "Linux 5.10" in (counting(network, start="uname() { echo 4.14.221; }\n").refusal() or "")
-    old = 'nft() { case "$*" in "-c -f -") cat >/dev/null; echo "Error: syntax error, unexpected counter"; return 1;; esac; command nft "$@"; }\n'
+    complaint = 'cat >/dev/null; echo "Error: syntax error, unexpected counter"; return 1'
+    old = f'nft() {{ case "$*" in "-c -f -") {complaint};; esac; command nft "$@"; }}\n'
     assert "unexpected counter" in (counting(network, start=old).refusal() or "")
 
 

@@ -114,7 +114,7 @@ def _run(*words: str) -> str:
 
 
 def _lease(line: bytes) -> LeaseEntry:
-    expiry, mac, ip, *name = line.split(b" ", 3)
+    expiry, mac, ip, *name = line.removesuffix(b" *").split(b" ", 3)
     left = max(0, int(expiry) - int(time.time()))
     return LeaseEntry(mac.decode(), ip.decode(), left, name[0] if name else None)
 
