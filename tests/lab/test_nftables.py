@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Counter
-from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import NftError, NftSettings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NftError, NftSettings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nftables import Nftables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
