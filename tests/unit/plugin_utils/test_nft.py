@@ -13,8 +13,6 @@ import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import ZERO, Counted, Counter
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
-    NftError,
-    NftSettings,
     NftWanted,
     as_lines,
     for_people,
@@ -27,8 +25,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_state import counted, hosts_of, status
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import (
     NftChain,
+    NftError,
     NftRule,
     NftSet,
+    NftSettings,
     NftTable,
     foreign,
     marker,

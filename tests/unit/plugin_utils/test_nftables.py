@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import NftError, NftSettings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NftError, NftSettings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nftables import Nftables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
