@@ -66,7 +66,7 @@ class ActionModule(RouterAction):
         seconds = time.monotonic() - start
         second = _counted(router, backend)
         rates = rates_result(router.where, first, second, seconds)
-        router.foresee([kind for kind in ("uptime", *HOSTS) if kind not in ("routes", "routes6")])
+        router.foresee([kind for kind in ("uptime", *HOSTS, "findings") if kind not in ("routes", "routes6")])
         self._add(router, backend, result)
         result.update(rates, wan=second["wan"], read_at=second["read_at"])
 

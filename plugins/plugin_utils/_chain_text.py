@@ -53,7 +53,7 @@ def _taken_away(result: Mapping[str, Any]) -> str:
 
 def _until_then(router: str, result: Mapping[str, Any]) -> list[str]:
     """What would be forgotten with the chain: the last report of it."""
-    reading = {**result, **result["before"], "chain": {**result["chain"], "problems": []}, "notes": []}
+    reading = {**result, **result["before"], "chain": {**result["chain"], "problems": []}, "findings": [], "notes": []}
     report = report_of(router, reading, datetime.now(timezone.utc).replace(microsecond=0))
     if not report.active and not (report.unattributed and report.unattributed.bytes):
         return []

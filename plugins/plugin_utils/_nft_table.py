@@ -184,6 +184,12 @@ def known(sets: Mapping[str, NftSet], version: int) -> set[str]:
     return {host for one in mine if one for host in one.elements}
 
 
+def is_incomplete(table: NftTable) -> bool:
+    """Whether elements have lost their counters on the way, as they do in the JSON of nft up to 0.9.3."""
+    counting_sets = (table.sets.get(f"{direction}{version}") for direction in DIRECTIONS for version in WORDS)
+    return any(counter is None for one in counting_sets if one for counter in one.elements.values())
+
+
 def foreign(table: NftTable) -> list[str]:
     """What in the table is not of homenet.traffic, each in a few words."""
     found = list(table.others)

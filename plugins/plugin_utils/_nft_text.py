@@ -294,6 +294,8 @@ class _Reader:
             if words[-1:] == ["counter"] and token == "packets":
                 numbers = [next(rest, "") for _number in range(3)]
                 counters.append(self._rule_counts(numbers))
+            elif token == "," and words:
+                words[-1] += ","
             else:
                 words.append(token)
         return NftRule(" ".join(words), counters[-1] if counters else None, comment)

@@ -32,13 +32,13 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_json import read_json
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_list import list_commands
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_state import counted, hosts_of, status
-from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import FAMILY, NftTable, NotUnderstood
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import FAMILY, NftTable, NotUnderstood, is_incomplete
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_text import read_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Answer, Group
 
-ROUNDS = 6  # of planning and doing; one is usual, another run that is at it makes for more
+ROUNDS = 4  # of planning and doing; one is usual, and another run that is at it makes for more
 OLDEST_KERNEL = (5, 10)  # from here on a look-up in a set surely counts
 
 _KERNEL = "uname -r"
@@ -128,6 +128,8 @@ class Nftables:
             self._questions.note("Lines of the router's own log stood in its answers and were left out.")
         if [(one.family, one.name) for one in tables] != [(FAMILY, self.settings.table)]:
             raise NotUnderstood(f"it is not a listing of the table {self.settings.table}")
+        if form == 0 and is_incomplete(tables[0]):
+            raise NotUnderstood("there are elements without counters")
         return tables[0]
 
     def _why_not(self, complaints: Sequence[str]) -> str:
@@ -209,7 +211,9 @@ class Nftables:
         """See Backend."""
         plans = self._plans(state, self._wanted(hosts, interfaces, prune))
         todo = _with_lines(plans(self._table))
-        words = ""
+        if todo and self._cannot:
+            raise NftError(f"{self._where} cannot count with nftables: {self._cannot}. Nothing was changed.")
+        self._final, words = None, ""
         for _round in range(ROUNDS):
             if not todo:
                 return
@@ -217,10 +221,7 @@ class Nftables:
             if not words:
                 # Who was taken out and sends again is learned again. That is no reason to take him out again.
                 plans = self._plans(state, self._wanted(hosts, interfaces, False))
-            left = _with_lines(plans(self._table))
-            if left == todo and words:
-                break
-            todo = left
+            todo = _with_lines(plans(self._table))
         if todo:
             raise NftError(self._not_done(todo, words))
 
@@ -279,9 +280,9 @@ class Nftables:
     def _keep(self, answer: Answer) -> None:
         """What was there when it was taken away."""
         try:
-            self._final = self._understood(self._form, answer.text) if answer.status == 0 else None
+            self._final = self._understood(self._form, answer.text) if answer.status == 0 else self._final
         except NotUnderstood:
-            self._final = None  # what was seen before has to do
+            return  # what was seen before has to do
 
     def _not_done(self, left: Sequence[Plan], words: str) -> str:
         lines = [line for plan in left for line in plan.lines]

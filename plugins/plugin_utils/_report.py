@@ -139,6 +139,7 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
     usages.sort(key=lambda usage: (-usage.amount.bytes, address_order(usage.ip)))
     now = reading_of(reading)
     coverage = coverage_of(before, now)
+    findings = [_notice(read, one) for one in read.mappings(reading, "findings", optional=True)]
     return Report(
         router=plain_text(router),
         generated_at=generated_at,
@@ -146,7 +147,7 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
         totals=totals,
         hosts=tuple(usages),
         unattributed=unattributed,
-        warnings=(*_low_coverage(coverage, notices), *notices),
+        warnings=(*_low_coverage(coverage, notices), *notices, *findings),
         coverage=coverage,
         reading=now,
     )
@@ -226,8 +227,7 @@ def label_of(ip: str, name: str | None) -> str:
 def notices_of(router: str, reading: Mapping[str, Any]) -> list[Notice]:
     """What the reader must know of a reading: what is wrong with the chain, and what the router's answers were read with."""
     read = _Reader(f"{router}: the reading")
-    said = [*read.mappings(read.mapping(reading, "chain"), "problems"), *read.mappings(reading, "findings", optional=True)]
-    return [*(_notice(read, one) for one in said), *_warnings(reading)]
+    return [*(_notice(read, one) for one in read.mappings(read.mapping(reading, "chain"), "problems")), *_warnings(reading)]
 
 
 def _amount(read: _Reader, counters: Mapping[str, Any]) -> Amount:

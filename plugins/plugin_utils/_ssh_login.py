@@ -116,15 +116,17 @@ class LoginSession(Session):  # type: ignore[misc]
         self._set_time_left()
         # The handshake has read ~/.ssh/config, and libssh lets that win over what it was told.
         self.set_log_level(QUIET)
-        for name, value in (("host", self._options.host), ("user", self._options.user), ("knownhosts", self._options.known_hosts_file)):
+        options = self._options
+        told = {"host": options.host, "port": options.port, "user": options.user, "knownhosts": options.known_hosts_file}
+        for name, value in told.items():
             if value is not None:
                 self.set_ssh_options(name, value)
-        if not self._options.host_key_checking:
+        if not options.host_key_checking:
             return
         try:
             super().verify_knownhost()
         except LibsshSessionException as error:
-            raise messages.host_key_problem(self._options, str(error), self._shown_key()) from error
+            raise messages.host_key_problem(options, str(error), self._shown_key()) from error
 
     def _shown_key(self) -> str:
         """Kind and fingerprint of the router's host key, as ssh writes it."""

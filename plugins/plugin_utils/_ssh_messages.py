@@ -152,11 +152,11 @@ def _quiet(options: SshOptions, words: str) -> str:
 
 def _ssh(options: SshOptions) -> str:
     """What a person types to log in there."""
-    words = ["ssh"]
+    words, known = ["ssh"], options.known_hosts_file or ""
     for name, value in (
         ("KexAlgorithms", options.key_exchange_algorithms),
         ("HostKeyAlgorithms", options.host_key_algorithms),
-        ("UserKnownHostsFile", options.known_hosts_file),
+        ("UserKnownHostsFile", f'"{known}"' if " " in known else known),
         ("ProxyCommand", options.proxy_command),
     ):
         words += ["-o", f"{name}={value}"] if value else []

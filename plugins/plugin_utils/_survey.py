@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import System, TrafficError
@@ -36,15 +37,15 @@ class _Survey:
         try:
             return ask()
         except TrafficError as error:
-            if error.unreachable:
+            if error.unreachable or isinstance(error, DialogueError):
                 raise
             self.lacks.append(Finding(error.code if isinstance(error, FirewallError) else code, str(error)))
             return None
 
 
-def survey(router: Router, wish: str) -> dict[str, Any]:
+def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     """The keys of ``router_info`` but those of the reading itself."""
-    backends = Backends(router, wish)
+    backends = Backends(router, wish, "present")
     router.foresee(SURVEY, [*backends.listing(), *router.chains.versions()])
     made = _Survey()
     backend = made.tried("unreadable", backends.look)
@@ -61,6 +62,7 @@ def survey(router: Router, wish: str) -> dict[str, Any]:
         "lan": [{"interface": name, "addresses": _addresses(router, name)} for name in router.lan_interfaces(wan)],
         "hosts": None if hosts is None else len(hosts),
         "backend": None if backend is None else backend.name,
+        "table": router.settings.table if backend is None else backend.table,
         "chain": None if backend is None else status_result(backend.status(wan))["chain"],
         "findings": findings_result(found),
     }

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import random
+import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,40 +24,33 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Scri
 from lab.flows import mixed
 from lab.namespaces import inside, program, run
 from lab.network import Lab, lab
-from lab.spec import SERVER, SERVER6
+from lab.sockets import make_socket
+from lab.spec import ROUTER_MAC, SERVER, SERVER6, LanHost
 from lab.truth import Passed
 
 WAN = ("ppp0",)
 
+# As OpenWrt's fw4 loads it with each reload.
 FW4 = """
 table inet fw4
 flush table inet fw4
-table inet fw4 {{
-  {flowtable}
-  counter passed {{ }}
-  chain forward {{
+table inet fw4 {
+  counter passed { }
+  chain forward {
     type filter hook forward priority filter; policy drop;
     counter name passed
-    {offload}
-    ct state vmap {{ established : accept, related : accept }} comment "!fw4: Handle forwarded flows"
+    ct state vmap { established : accept, related : accept } comment "!fw4: Handle forwarded flows"
     iifname "br0" jump accept_to_wan comment "!fw4: Handle lan IPv4/IPv6 forward traffic"
-  }}
-  chain accept_to_wan {{
+  }
+  chain accept_to_wan {
     oifname "ppp0" counter accept comment "!fw4: accept wan IPv4/IPv6 traffic"
-  }}
-  chain srcnat {{
+  }
+  chain srcnat {
     type nat hook postrouting priority srcnat; policy accept;
     oifname "ppp0" meta nfproto ipv4 masquerade comment "!fw4: Masquerade IPv4 wan traffic"
-  }}
-}}
+  }
+}
 """
-FLOWTABLE = 'flowtable ft { hook ingress priority 0; devices = { "br0", "ppp0" }; counter; }'
-OFFLOAD = "meta l4proto { tcp, udp } flow add @ft;"
-
-
-def fw4(offload: bool = False) -> str:
-    """A ruleset as OpenWrt's fw4 loads it with each reload."""
-    return FW4.format(flowtable=FLOWTABLE if offload else "", offload=OFFLOAD if offload else "")
 
 
 def nft(network: Lab, *words: str, stdin: str | None = None) -> str:
@@ -70,14 +64,17 @@ def network() -> Iterator[Lab]:
         for tool in ("iptables", "ip6tables"):
             for table in ("filter", "mangle", "nat"):
                 built.box.tool(tool, "-t", table, "-F")
-        nft(built, "-f", "-", stdin=fw4())
+        nft(built, "-f", "-", stdin=FW4)
         yield built
 
 
-def counting(network: Lab, settings: NftSettings = NftSettings(), start: str = "") -> Nftables:
+def counting(
+    network: Lab, settings: NftSettings = NftSettings(), start: str = "", watch: Callable[[str], None] = lambda text: None
+) -> Nftables:
     """The backend, with a shell of its own in the router. ``start`` are lines that the shell runs first."""
 
     def run_script(made: Script) -> str:
+        watch(made.text)
         done = subprocess.run(
             network.in_router("sh"), input=start + made.text, text=True, capture_output=True, timeout=60, check=False
         )
@@ -200,44 +197,59 @@ def test_a_full_set_counts_newcomers_among_the_rest_and_says_so(network: Lab) ->
     assert backend.status(WAN).problems[0].code == "set_full"  # IPv4 has two of two again
 
 
-def send(network: Lab, namespace: str, packets: Sequence[tuple[str, str]]) -> None:
-    """UDP packets with any source and destination, made by hand."""
+def spoof(host: LanHost, pairs: Sequence[tuple[str, str]]) -> None:
+    """UDP packets from a device on the LAN to the router, with any source and destination."""
     script = (
         "import ipaddress, socket, struct, sys\n"
-        "for line in sys.stdin.read().split('\\n'):\n"
+        "udp = struct.pack('!HHHH', 9, 9, 8, 0)\n"
+        "out = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)\n"
+        "for line in sys.stdin:\n"
         "    src, dst = map(ipaddress.ip_address, line.split())\n"
-        "    udp = struct.pack('!HHHH', 9, 9, 8, 0)\n"
         "    if src.version == 4:\n"
-        "        packet = struct.pack('!BBHHHBBH4s4s', 69, 0, 28, 0, 0, 64, 17, 0, src.packed, dst.packed) + udp\n"
-        "        out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
-        "        out.sendto(packet, (str(dst), 0))\n"
+        "        head = struct.pack('!BBHHHBBH', 69, 0, 28, 0, 0, 64, 17, 0) + src.packed + dst.packed\n"
+        "        words = struct.unpack('!10H', head)\n"
+        "        total = sum(words)\n"
+        "        total = (total & 0xffff) + (total >> 16)\n"
+        "        head = head[:10] + struct.pack('!H', ~((total & 0xffff) + (total >> 16)) & 0xffff) + head[12:]\n"
         "    else:\n"
-        "        packet = struct.pack('!IHBB16s16s', 6 << 28, 8, 17, 64, src.packed, dst.packed) + udp\n"
-        "        out = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
-        "        out.sendto(packet, (str(dst), 0, 0, 0))\n"
+        "        head = struct.pack('!IHBB', 6 << 28, 8, 17, 64) + src.packed + dst.packed\n"
+        "    kind = 0x0800 if src.version == 4 else 0x86dd\n"
+        "    out.sendto(head + udp, ('eth0', kind, 0, 0, bytes.fromhex(sys.argv[1].replace(':', ''))))\n"
     )
-    run(*inside(namespace, program("python3"), "-c", script), stdin="\n".join(" ".join(pair) for pair in packets))
+    lines = "".join(f"{source} {destination}\n" for source, destination in pairs)
+    run(*inside(host.namespace, program("python3"), "-c", script, ROUTER_MAC), stdin=lines)
+
+
+def scan(network: Lab, addresses: Sequence[str]) -> None:
+    """A packet from the Internet to each."""
+    with make_socket(network.wan, socket.SOCK_DGRAM, ipv6=True) as out:
+        out.bind((SERVER6, 0))
+        for address in addresses:
+            out.sendto(b"hello", (address, 9))
 
 
 def test_nobody_outside_and_no_address_that_is_none_of_a_lan_is_learned(network: Lab) -> None:
-    backend = counting(network)
     first, second = network.hosts
+    network.stream(second, download=1, ipv6=True)  # until then, neighbors look for each other
+    network.settle()
+    start = network.everything()
+    backend = counting(network)
     bring(backend, hosts=[second.ip6])
-    scan = [f"2001:db8:1::{number:x}" for number in range(0x1000, 0x1040)]
-    # From outside to addresses that nobody has: only those known before are counted by themselves.
-    send(network, network.wan, [(SERVER6, address) for address in (*scan, second.ip6)])
-    # From inside with sources that no LAN has, and from outside back to the outside.
-    foreign = ["8.8.8.8", "224.0.0.1", "127.0.0.5", "169.254.9.9"]
-    send(network, first.namespace, [(address, SERVER) for address in foreign])
-    send(network, first.namespace, [("fe80::77", SERVER6), ("2001:db8:1::5555", SERVER6), ("10.1.2.3", SERVER)])
+    nobody = [f"2001:db8:1::{number:x}" for number in range(0x1000, 0x1040)]
+    scan(network, [*nobody, second.ip6])
+    strangers = ["8.8.8.8", "169.254.9.9", "203.0.113.77"]
+    hosts = [("10.1.2.3", SERVER), ("2001:db8:1::5555", SERVER6), ("3fff::1", SERVER6)]
+    spoof(first, [*((address, SERVER) for address in strangers), *hosts])
     network.settle()
     truth = network.everything()
     backend.look()
-    assert set(backend.hosts()) == {second.ip6, "2001:db8:1::5555", "10.1.2.3"}
-    assert passed(backend.counted())[second.ip6] == truth.addresses[second.ip6] == Passed(48, 1)
-    counted = sum(passed(backend.counted()).values(), rest(backend.counted()))
-    assert counted == truth.total
-    assert rest(backend.counted()).download_packets == len(scan)
+    known = {second.ip6, *(address for address, _server in hosts)}
+    assert set(backend.hosts()) == known
+    counted = passed(backend.counted())
+    assert counted == {address: truth.addresses[address] - start.addresses.get(address, Passed()) for address in known}
+    assert sum(counted.values(), rest(backend.counted())) == truth.total - start.total
+    assert rest(backend.counted()).download_packets >= len(nobody)
+    assert rest(backend.counted()).upload_packets >= 2  # those of no LAN that the kernel forwards at all
 
 
 @pytest.mark.parametrize("way", ["reload", "restart"])
@@ -249,7 +261,7 @@ def test_a_reload_of_the_firewall_leaves_the_table_alone(network: Lab, way: str)
         for _time in range(5):
             if way == "restart":
                 nft(network, "delete", "table", "inet", "fw4")
-            nft(network, "-f", "-", stdin=fw4())
+            nft(network, "-f", "-", stdin=FW4)
     network.settle()
     backend.look()
     assert passed(backend.counted()) == network.everything().addresses
@@ -265,25 +277,6 @@ def test_a_flushed_ruleset_is_seen_and_mended_as_a_new_life(network: Lab) -> Non
     assert ([one.code for one in backend.status(WAN).problems], backend.exists()) == (["chain_missing"], False)
     bring(backend)
     assert backend.status(WAN).marker not in (marker, None)
-
-
-def test_offloaded_flows_pass_the_counters_by(network: Lab) -> None:
-    """A flow is counted until the flowtable takes it over. That is less than what passed, never more."""
-    nft(network, "-f", "-", stdin=fw4(offload=True))
-    backend = counting(network)
-    bring(backend)
-    host = network.hosts[0]
-    size = 5_000_000
-    network.stream(host, download=size)
-    backend.look()
-    offloaded = passed(backend.counted())[host.ip].download_bytes
-    assert 0 < offloaded < size / 2
-    nft(network, "delete", "table", "inet", "fw4")
-    nft(network, "-f", "-", stdin=fw4())
-    network.stream(host, download=size)
-    backend.look()
-    assert passed(backend.counted())[host.ip].download_bytes - offloaded > size
-    assert passed(backend.counted()) == network.everything().addresses  # the truth stands in the same place
 
 
 def test_what_was_counted_is_read_after_counting_stopped(network: Lab) -> None:
@@ -340,8 +333,7 @@ def test_whether_it_can_be_used(network: Lab) -> None:
     assert "homenet" not in nft(network, "list", "ruleset")
     assert "no command nft" in (counting(network, start="nft() { nosuchcommand; }\n").refusal() or "")
     assert "Linux 5.10" in (counting(network, start="uname() { echo 4.14.221; }\n").refusal() or "")
-    complaint = 'cat >/dev/null; echo "Error: syntax error, unexpected counter"; return 1'
-    old = f'nft() {{ case "$*" in "-c -f -") {complaint};; esac; command nft "$@"; }}\n'
+    old = 'nft() { case $1 in -c) cat >/dev/null; echo "Error: syntax error, unexpected counter"; return 1;; esac; command nft "$@"; }\n'
     assert "unexpected counter" in (counting(network, start=old).refusal() or "")
 
 
@@ -362,12 +354,12 @@ def scripts(network: Lab, scenario: str) -> tuple[Nftables, str]:
         network.settle()
         backend.look()
 
-    def note(made: Script) -> str:
-        seen.append(made.text)
-        raise TrafficError("cut")
+    def cut_change(text: str) -> None:
+        if "nft -f" in text:
+            seen.append(text)
+            raise TrafficError("cut")
 
-    watched = Nftables(Questions(Shell(note, "x"), _profile.load("linux"), "x"), "x")
-    watched._table = backend._table
+    watched = counting(network, watch=cut_change)
     with pytest.raises(TrafficError, match="cut"):
         if scenario in ("set up", "update"):
             bring(watched, hosts=[first.ip, first.ip6], wan=["wwan0"] if scenario == "update" else WAN, prune=True)
@@ -377,21 +369,25 @@ def scripts(network: Lab, scenario: str) -> tuple[Nftables, str]:
     return backend, script
 
 
+def counters(backend: Nftables) -> list[Counter]:
+    counted = backend.counted()
+    return [*(one for both in counted.hosts.values() for one in both.values() if one), *(counted.rest or {}).values()]
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_script_that_was_cut_anywhere_does_nothing_and_a_whole_one_everything(network: Lab, scenario: str, tmp_path: Path) -> None:
-    _backend, script = scripts(network, scenario)
-    before = nft(network, "list", "ruleset")
+    backend, script = scripts(network, scenario)
+    before = nft(network, "-s", "list", "ruleset")
     for shell in (("dash",), ("busybox", "sh")):
         pieces = tmp_path / shell[0]
         pieces.mkdir()
         for length in range(len(script.rstrip())):
             (pieces / f"{length:05}").write_text(script[:length], encoding="utf-8")
         words = " ".join([program(shell[0]), *shell[1:]])
-        run(
-            *inside(network.router, "sh", "-c", f'for piece in "$1"/*; do {words} <"$piece" >/dev/null 2>&1; done', "sh", str(pieces)),
-            timeout=300,
-        )
-        assert nft(network, "list", "ruleset") == before
+        run_all = f'for piece in "$1"/*; do {words} <"$piece" >/dev/null 2>&1; done; true'
+        run(*inside(network.router, "sh", "-c", run_all, "sh", str(pieces)), timeout=300)
+        assert nft(network, "-s", "list", "ruleset") == before
+        assert all(was.bytes <= now.bytes for was, now in zip(counters(backend), counters(counting(network)), strict=True))
     run(*inside(network.router, "sh"), stdin=script)
     backend = counting(network)
     hosts = [network.hosts[0].ip, network.hosts[0].ip6]

@@ -169,6 +169,16 @@ def test_router_info_of_a_router_that_lacks_things(control: Control) -> None:
         assert found["lan"]
 
 
+def test_a_survey_ends_with_its_connection(control: Control) -> None:
+    """A router that is gone must not look like one that lacks everything."""
+    with serve() as routers:
+        for command in (3, 7):
+            routers[0].set_faults(cut_at_command=command)
+            found = control.module(routers[0], "router_info").result()
+            assert (found["_state"], "findings" in found) == ("FAILED!", False)
+            assert "closed the connection in the middle of `" in found["msg"]
+
+
 def test_findings_cost_a_command_line_nothing(control: Control) -> None:
     """Those of the profile each cost an exchange: router_info asks them, a reading only tells what it has read anyway."""
     spec = RouterSpec(wan_ip="10.0.0.2", files={"/proc/modules": "pktflow 85344 2 - Live 0xc0ca2000 (P)\n"})

@@ -157,7 +157,7 @@ def login(words: list[str]) -> int:
         faults = faults.changed(**json.loads(options.faults.read_text(encoding="utf-8")))
     spec = RouterSpec(
         hosts=(), user=options.user, password=options.password, prompt=options.prompt, max_sessions=0, faults=faults, firewall=(),
-        lanhosts_layout=options.lanhosts_layout,
+        lanhosts_layout=options.lanhosts_layout, login=options.login,
     )  # fmt: skip
     # When the client drops the connection, the terminal hangs up; the transcript is still to be written then.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -179,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--iptables", default="iptables-legacy", metavar="PROGRAM")
     parser.add_argument("--user", default="admin")
     parser.add_argument("--password", default="admin")
+    parser.add_argument("--login", choices=("user", "password", "none"), default="user", help="what it asks for")
     parser.add_argument("--prompt", default=" > ")
     parser.add_argument("--lanhosts-layout", choices=("words", "seconds", "bare"), default="words")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="a JSON object, read at login; see router/faults.py")

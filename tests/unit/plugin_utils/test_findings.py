@@ -16,6 +16,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import N
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Chain, Host, Rule
+from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
 from ansible_collections.homenet.traffic.tests.unit.plugin_utils import reading
 from ansible_collections.homenet.traffic.tests.unit.plugin_utils.reading import Pair
 
@@ -69,6 +70,13 @@ def test_a_command_of_several_signs_is_asked_once() -> None:
 
     Questions(run, PROFILES["linux"], "home").signs()
     assert len(asked) == len(set(asked)) == len({sign.command for sign in PROFILES["linux"].findings})
+
+
+def test_what_a_setting_tells_is_not_told_again_by_what_it_does() -> None:
+    router = Router(lambda line: "1\n" if "uci" in line else "sh: nothing: not found\n", PROFILES["linux"], "home")
+    router.chains.forward = chain("FLOWOFFLOAD")
+    assert [one.code for one in router.findings((), ("ppp0",), thorough=True)] == ["flow_offloading"]
+    assert [one.code for one in router.findings((), ("ppp0",))] == ["flow_offloading"], "on a command line, only what was read anyway"
 
 
 # What shows in what was read anyway

@@ -206,6 +206,11 @@ def test_old_algorithms_are_named(told: str, message: str) -> None:
         ({}, "Authentication that can continue: publickey,hunter2", "It accepts: publickey,***."),
         ({"password": None}, "x", "Set ansible_password or ansible_private_key_file."),
         ({"password": None, "private_key_file": "k"}, "x", "the key k was refused. Check ansible_user and ansible_private_key_file"),
+        (
+            {"password": None, "private_key_file": "k"},
+            "The key algorithm 'ssh-rsa' is not allowed to be used by PUBLICKEY_ACCEPTED_TYPES configuration option",
+            "if the router can do no better, set ansible_ssh_cli_public_key_algorithms: +ssh-rsa",
+        ),
         ({"password": ""}, "x", "check ansible_user and ansible_password"),
     ],
 )  # fmt: skip
@@ -226,7 +231,7 @@ def test_how_to_accept_a_host_key() -> None:
     assert "not the one in known_hosts: it is ssh-rsa SHA256:abc now" in changed
     assert "`ssh-keygen -f '/a b' -R '[192.168.1.1]:2222'`" in changed
     assert (
-        "`ssh -o KexAlgorithms=+x -o HostKeyAlgorithms=+y -o 'UserKnownHostsFile=/a b' -o 'ProxyCommand=nc %h' -p 2222 192.168.1.1`"
+        "`ssh -o KexAlgorithms=+x -o HostKeyAlgorithms=+y -o 'UserKnownHostsFile=\"/a b\"' -o 'ProxyCommand=nc %h' -p 2222 192.168.1.1`"
     ) in changed
     assert "could not be checked: no room" in str(messages.host_key_problem(OPTIONS, "no room", ""))
 
