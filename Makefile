@@ -7,7 +7,7 @@ help:
 	@echo "make lab     a router with a real kernel on this machine, to log in to and play with (see python tests/lab --help)"
 	@echo "make test    everything that is tested, with all that the tests need"
 	@echo "make lint    the static checks of 'make test' alone"
-	@echo "make bench   what a report costs, compared with what Ansible itself costs"
+	@echo "make bench   what a report costs, compared with what Ansible itself costs; what counting costs the router"
 	@echo "make clean   remove the environments and caches that these made (reports/ stays)"
 
 demo:

@@ -11,10 +11,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import NotComparable
 from ansible_collections.homenet.traffic.plugins.plugin_utils._fetch import Arrived, CannotFetch, Fetch, Limits, check_url
-from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._rates import growth_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result, wan_result
@@ -30,7 +30,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._selftest import (
     NO_URL,
     Fetcher,
     complaint,
-    require_counter,
+    require_on_network,
     selftest_result,
 )
 
@@ -64,17 +64,18 @@ class ActionModule(RouterAction):
         interface_list(arguments["wan_interfaces"])
         _check(arguments)
         router = self.open_router(arguments, Settings(arguments["chain"], arguments["table"]))
-        backend = Iptables(router.chains)
+        backends = Backends(router, arguments["backend"])
         start = time.monotonic()
-        router.foresee(READING, backend.listing())
-        first = _reading(router, backend)
-        if not first["exists"]:
+        router.foresee(READING, backends.listing())
+        backend = backends.look()
+        if not backend.exists():
             raise TrafficError(f"{router.where}: nothing is counted yet. Run setup_traffic, and then selftest again.")
+        first = _reading(router, backend)
         if arguments["fetched"] is None:
             who, arrived, second = self._fetch_here(arguments, router, backend)
         else:
             who, arrived = _fetched_elsewhere(arguments["fetched"])
-            _require_counter(router, backend, who)
+            _require_on_network(router, backend, who)
             first, second = arguments["before"], first
         try:
             growth = growth_of(first, second, time.monotonic() - start)
@@ -91,13 +92,14 @@ class ActionModule(RouterAction):
             try:
                 fetch.open()
                 who = Fetcher(HERE, arguments["host"] or fetch.address)
-                _require_counter(router, backend, who)
+                _require_on_network(router, backend, who)
                 fetch.read()
             except CannotFetch as error:
                 raise TrafficError(f"{router.where}: {error}") from error
             arrived = fetch.arrived()
             router.forget("interfaces")
             router.foresee(("interfaces",), backend.listing())
+            backend.look()
             return who, arrived, _reading(router, backend)
 
 
@@ -126,7 +128,6 @@ def _fetched_elsewhere(given: Mapping[str, Any]) -> tuple[Fetcher, Arrived]:
 
 def _reading(router: Router, backend: Backend) -> dict[str, Any]:
     """What of a result of ``counters_info`` is compared."""
-    backend.look()
     status = backend.status(router.wan_interfaces())
     return {
         **counted_result(backend.counted()),
@@ -134,13 +135,10 @@ def _reading(router: Router, backend: Backend) -> dict[str, Any]:
         "marker": status.marker,
         "uptime_seconds": None,
         "read_at": now(),
-        "exists": backend.exists(),
         "problems": [problem.message for problem in status.problems],
     }
 
 
-def _require_counter(router: Router, backend: Backend, who: Fetcher) -> None:
-    present = [address for host in router.lan_hosts() for address in host.addresses]
-    require_counter(
-        router.where, who, backend.counted().hosts, present, router.own_addresses(), router.wan_interfaces()
-    )
+def _require_on_network(router: Router, backend: Backend, who: Fetcher) -> None:
+    known = {*backend.hosts(), *(address for host in router.lan_hosts() for address in host.addresses)}
+    require_on_network(router.where, who, known, router.own_addresses(), router.wan_interfaces())

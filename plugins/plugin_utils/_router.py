@@ -142,7 +142,7 @@ class Router:
         found = self.questions.read_or_warn("uptime")
         return found[0] if found else None
 
-    def findings(self, hosts: Sequence[Host], wan: Sequence[str], counts_ipv6: bool, thorough: bool = False) -> list[Finding]:
+    def findings(self, hosts: Sequence[Host], wan: Sequence[str], counts_ipv6: bool = False, thorough: bool = False) -> list[Finding]:
         """What will not be counted, or only in part, and why; out of what was read already, and what the profile wants asked.
 
         Where each command costs an exchange of its own, the latter is asked only if ``thorough``.

@@ -47,20 +47,18 @@ class Fetcher:
         return f"{self.name} ({self.address})"
 
 
-def require_counter(
-    where: str, who: Fetcher, counted: Collection[str], present: Collection[str], own: Sequence[Address], wan: Sequence[str]
+def require_on_network(
+    where: str, who: Fetcher, known: Collection[str], own: Sequence[Address], wan: Sequence[str]
 ) -> None:
-    """Raise unless the router counts this address. ``present``: the addresses of its devices; ``own``: of its own."""
+    """Raise unless this is the address of a device on the router's network. ``known``: such addresses; ``own``: the router's."""
     if who.address in (one.ip for one in own if not ip_address(one.ip).is_loopback):
         raise TrafficError(
             f"{where}: {who} is the router itself. What it fetches is not forwarded, and so it is counted for nobody. Let a device on its "
             "network fetch the file: set traffic_selftest_from to one that is in the inventory."
         )
-    if who.address in counted:
-        return
     networks = list(_networks(own, wan))
-    if who.address in present or any(ip_address(who.address) in ip_interface(network).network for network in networks):
-        raise TrafficError(f"{where}: {who} has no counter of its own yet. Run setup_traffic, and then selftest again.")
+    if who.address in known or any(ip_address(who.address) in ip_interface(network).network for network in networks):
+        return
     shown = f" ({', '.join(networks)})" if networks else ""
     raise TrafficError(
         f"{where}: {who} is not on this router's network{shown}, so what it fetches is not counted there. Run selftest on a computer of "
@@ -102,12 +100,13 @@ def selftest_result(who: Fetcher, url: str, arrived: Arrived, growth: Growth) ->
 def complaint(where: str, result: Mapping[str, Any], growth: Growth, problems: Sequence[str]) -> str | None:
     """What is wrong. ``problems``: what is known to be wrong with the counting."""
     who = Fetcher(result["fetched_by"], result["host"])
-    payload = human_bytes(result["payload_bytes"])
+    if who.address not in growth.hosts:
+        return f"{where}: {who} has no counter of its own yet. Run setup_traffic, and then selftest again."
     if result["payload_bytes"] < ENOUGH:
         return (
-            f"{where}: {payload} of {result['url']} arrived in {result['fetch_seconds']:.1f} s, which is too little to tell: name a file "
-            f"of at least {human_bytes(ENOUGH)}, better 20 MB (traffic_selftest_url), or give a slow link more time "
-            "(traffic_selftest_time_limit)."
+            f"{where}: {human_bytes(result['payload_bytes'])} of {result['url']} arrived in {result['fetch_seconds']:.1f} s, which is too "
+            f"little to tell: name a file of at least {human_bytes(ENOUGH)}, better 20 MB (traffic_selftest_url), or give a slow link more "
+            "time (traffic_selftest_time_limit)."
         )
     if result["percent"] >= GOOD:
         return None

@@ -53,10 +53,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Script:
-    """A compound command, and the lines between which its output stands."""
+    """A compound command, and the lines between which its output stands. ``what`` names it in messages."""
 
     text: str
     mark: str
+    what: str
 
     @property
     def begin(self) -> str:
@@ -79,7 +80,9 @@ def script(groups: Sequence[Group], token: str) -> Script:
             lines.append(f"{opening}\n{command}\nd $? {number} ;; esac\n")
             number += 1
     lines.append(_TAIL)
-    return Script("".join(lines), token)
+    commands = [command.partition("\n")[0] for group in groups for command in group.commands]
+    what = " and ".join([*commands[:1], *([f"{number - 1} more commands"] if number > 1 else [])])
+    return Script("".join(lines), token, what)
 
 
 def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Answer]:

@@ -43,9 +43,9 @@ class _Survey:
             return None
 
 
-def survey(router: Router, wish: str) -> dict[str, Any]:
+def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     """The keys of ``router_info`` but those of the reading itself."""
-    backends = Backends(router, wish)
+    backends = Backends(router, wish, "present")
     router.foresee(SURVEY, [*backends.listing(), *router.chains.versions()])
     made = _Survey()
     backend = made.tried("unreadable", backends.look)
@@ -62,6 +62,7 @@ def survey(router: Router, wish: str) -> dict[str, Any]:
         "lan": [{"interface": name, "addresses": _addresses(router, name)} for name in router.lan_interfaces(wan)],
         "hosts": None if hosts is None else len(hosts),
         "backend": None if backend is None else backend.name,
+        "table": router.settings.table if backend is None else backend.table,
         "chain": None if backend is None else status_result(backend.status(wan))["chain"],
         "findings": findings_result(found),
     }

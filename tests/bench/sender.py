@@ -55,6 +55,11 @@ class Datagrams:
         self._batches = [(_Message * BATCH)(*messages[at : at + BATCH]) for at in range(0, len(messages), BATCH)]
         self._next = 0
 
+    @property
+    def batches(self) -> int:
+        """After so many it begins anew."""
+        return len(self._batches)
+
     def send(self) -> int:
         """One batch in one system call; how many packets it had."""
         batch = self._batches[self._next]
@@ -93,9 +98,9 @@ class Timed:
     packets: int
 
 
-def timed(send: Callable[[], int], seconds: float) -> Timed:
-    """The median over batches: what else the machine does meets few of them."""
-    packets = sum(send() for _warm in range(8))
+def timed(send: Callable[[], int], seconds: float, batches: int = 8) -> Timed:
+    """The median over batches: what else the machine does meets few of them. Before that, so many are not timed."""
+    packets = sum(send() for _warm in range(batches))
     found: list[float] = []
     end = time.perf_counter() + seconds
     with undisturbed():

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from lab import firewall
 from lab.network import Lab
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _chain_plan, _nft
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
 
 Hosts = Sequence[str]
-TABLE = "inet homenet_traffic"
+TABLE = ("inet", "homenet_traffic")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def install_flat(network: Lab, hosts: Hosts) -> None:
     settings = _chain.Settings()
     forward = Chain("FORWARD", None, "ACCEPT", ())
     wanted = _chain.Wanted(tuple(hosts), (network.spec.wan,))
-    steps = _chain.plan_present(settings, _chain.Observed(None, forward), wanted, _chain.Marker("127.1.2.3", "127.4.5.6"))
+    steps = _chain_plan.plan_present(settings, _chain.Observed(None, forward), wanted, _chain.Marker("127.1.2.3", "127.4.5.6"))
     network.box.tool("sh", "-e", stdin=_chain.restore_command(settings, "iptables-restore --noflush", steps))
 
 
@@ -56,30 +56,10 @@ def install_ipset(network: Lab, hosts: Hosts) -> None:
 
 
 def install_nftables(network: Lab, hosts: Hosts) -> None:
-    """A table of its own, with sets that count."""
-    elements = f"elements = {{ {', '.join(hosts)} }};" if hosts else ""
-    sets = "".join(f"set {name} {{ type ipv4_addr; size 65535; flags dynamic; counter; {elements} }}\n" for name in ("down4", "up4"))
-    wan = network.spec.wan
-    text = f"""table {TABLE} {{
-        counter rest_down {{ }}
-        counter rest_up {{ }}
-        {sets}
-        chain download {{
-            ip daddr @down4 return
-            counter name rest_down
-        }}
-        chain upload {{
-            ip saddr @up4 return
-            counter name rest_up
-        }}
-        chain forward {{
-            type filter hook forward priority -5; policy accept;
-            iifname "{wan}" jump download
-            oifname "{wan}" jump upload
-        }}
-    }}
-    """
-    network.box.tool("nft", "-f", "-", stdin=text)
+    """The collection's own table, as one change."""
+    wanted = _nft.NftWanted(tuple(hosts), (network.spec.wan,))
+    plan = _nft.plan_present(_nft.NftSettings(), None, wanted, "0123456789abcdef")
+    network.box.tool("sh", "-e", stdin=_nft.transaction(plan.lines))
 
 
 def chain_packets(network: Lab) -> int:
@@ -95,9 +75,10 @@ def ipset_packets(network: Lab) -> int:
 
 
 def nftables_packets(network: Lab) -> int:
-    items = json.loads(network.box.tool("nft", "-j", "list", "table", *TABLE.split()))["nftables"]
-    elements = [one["elem"]["counter"] for item in items if "set" in item for one in item["set"].get("elem", [])]
-    return sum(one["packets"] for one in [*elements, *(item["counter"] for item in items if "counter" in item)])
+    items = json.loads(network.box.tool("nft", "-j", "list", "table", *TABLE))["nftables"]
+    elements = [one for item in items if "set" in item for one in item["set"].get("elem", []) if isinstance(one, dict)]
+    rest = [item["counter"] for item in items if "counter" in item]
+    return sum(one["packets"] for one in [*(one["elem"]["counter"] for one in elements), *rest])
 
 
 def remove_chains(network: Lab) -> None:
@@ -110,7 +91,7 @@ def remove_ipset(network: Lab) -> None:
 
 
 def remove_nftables(network: Lab) -> None:
-    network.box.tool("nft", "delete", "table", *TABLE.split())
+    network.box.tool("nft", "delete", "table", *TABLE)
 
 
 SETS = {500: 0.20, 4000: 0.25}

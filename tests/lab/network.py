@@ -227,7 +227,8 @@ def lab(spec: LabSpec | None = None, **options: Any) -> Iterator[Lab]:
         firewall.install(inside_router, spec)
         keys = Keys(folder, spec.host_keys) if {"dropbear", "sshd"} & set(spec.servers) else None
         built = Lab(spec, inside_router, wan, hosts, keys, stack)
-        built.set_names(NAMES)
+        if "dnsmasq" not in spec.servers:  # it reads them as leases of its own
+            built.set_names(NAMES)
         built.set_faults()
         for host in hosts:
             _introduce(host)

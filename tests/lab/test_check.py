@@ -70,7 +70,7 @@ def test_a_survey_is_one_exchange(backend: str, shell: str) -> None:
     assert [(one["interface"], one["addresses"][0]) for one in found["wan"]] == [("pppoe-wan", "100.64.7.20/32")]
     assert found["wan"][0]["received_bytes"] > 0
     assert [(one["interface"], one["addresses"][0]) for one in found["lan"]] == [("br-lan", "192.168.1.1/24")]
-    assert codes(found) == ["flow_offloading", "ipv6_uncounted"]
+    assert codes(found) == ["flow_offloading"]
 
 
 def test_a_reading_with_its_findings_is_one_exchange() -> None:
@@ -100,22 +100,23 @@ def test_no_way_to_the_internet() -> None:
     assert (found["fit"], codes(found), found["wan"], found["hosts"]) == (False, ["no_wan"], [], None)
 
 
-def playbook(network: Lab, folder: Path, name: str) -> Run:
-    return Control(folder).playbook(Place(*network.at("telnet")), name, ansible_user="root")
+def playbook(network: Lab, folder: Path, name: str, *flags: str) -> Run:
+    return Control(folder).playbook(Place(*network.at("telnet")), name, *flags, ansible_user="root")
 
 
 def test_a_router_with_nftables_only(tmp_path: Path) -> None:
-    """It is told plainly, and `check` is no failure; whatever wants to count is one."""
+    """It is as fit as any; who insists on iptables is told plainly."""
     with lab(hosts=1, servers=("telnet",), without=("iptables", "iptables-save", "iptables-restore")) as network:
         checked = playbook(network, tmp_path, "check")
+        wished = playbook(network, tmp_path, "setup_traffic", "-e", "traffic_backend=iptables")
         counted = playbook(network, tmp_path, "setup_traffic")
     assert checked.status == 0, checked.out
     assert "Firewall   no iptables; nftables 1." in checked.out
-    words = " ".join(checked.out.split())
-    assert "Not fit: 127.0.0.1 port" in words
-    assert "has nftables and no iptables (OpenWrt from 22.03 on, for example)" in words
-    assert counted.status == 2
-    assert "has nftables and no iptables" in counted.out
+    assert "not installed; it would be the nftables table homenet_traffic" in " ".join(checked.out.split())
+    assert "\nFit. Counting is not installed yet" in checked.out
+    assert wished.status == 2
+    assert "has nftables and no iptables. Set traffic_backend to auto or nftables." in " ".join(wished.out.split())
+    assert counted.recap()["changed"] == 1
 
 
 def test_findings_over_telnet_and_after_a_set_up(tmp_path: Path) -> None:

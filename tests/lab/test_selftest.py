@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from control import Control, Place, Run
 
 from lab.namespaces import end, inside, run, start
 from lab.network import ROUTER_IP, SERVER, Lab, lab
-from lab.sockets import wait_for_listener
+from lab.spec import SERVER6
 
 SIZE = 20_000_000
 PORT = 8080
@@ -65,9 +66,28 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             end(server)
 
 
-def serve(namespace: str, address: str, files: Path) -> Any:
-    server = start(*inside(namespace, sys.executable, "-m", "http.server", "-b", address, "-d", str(files), str(PORT)))
-    wait_for_listener(namespace, PORT)
+def test_nftables_both_families_and_a_real_shell(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(SIZE))
+    with lab(hosts=1, servers=("telnet",), backend="nft", ipv6=True) as network:
+        servers = [serve(network.wan, address, tmp_path) for address in (SERVER, SERVER6)]
+        host, control = network.hosts[0], OnLan(tmp_path, network)
+        assert control.play("setup_traffic", ansible_user="root", traffic_backend="nftables").status == 0
+        four = control.selftest(ansible_user="root")
+        six = control.selftest(
+            ansible_user="root", traffic_selftest_url=f"http://[{SERVER6}]:{PORT}/file", traffic_selftest_host=host.ip6
+        )
+        for server in servers:
+            end(server)
+    for done, address in ((four, host.ip), (six, host.ip6)):
+        assert done.status == 0, done.out
+        assert "home: 100.0 % counted" in done.out
+        assert f"this machine ({address}) fetched 20.0 MB" in words(done)
+
+
+def serve(namespace: str, address: str, files: Path) -> subprocess.Popen[str]:
+    server = start(*inside(namespace, sys.executable, "-u", "-m", "http.server", "-b", address, "-d", str(files), str(PORT)))
+    assert server.stdout
+    assert server.stdout.readline().startswith("Serving HTTP on ")
     return server
 
 

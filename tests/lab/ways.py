@@ -72,7 +72,8 @@ class LabControl(Control):
         """Run a playbook of ours for the lab's router, which is called ``home``."""
         server = SERVERS[self.way]
         place = Place(*self.network.at(server), password="") if server else Place("127.0.0.1", 0, password="")
-        return self.playbook(place, name, *flags, **self.way(self.network, self.folder), **variables)
+        common = {"traffic_backend": "iptables", **self.way(self.network, self.folder)}
+        return self.playbook(place, name, *flags, **{**common, **variables})
 
     def report(self) -> dict[str, Any]:
         """What the last ``report`` wrote."""

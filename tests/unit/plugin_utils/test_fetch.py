@@ -123,6 +123,12 @@ def test_no_proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetched(f"{server}/file").payload == SIZE
 
 
+def test_it_is_fetched_from_the_address_that_was_asked_for(server: str) -> None:
+    with closing(Fetch(f"{server}/file", ENOUGH, "127.0.0.2")) as fetch:
+        fetch.open()
+        assert fetch.address == "127.0.0.2"
+
+
 def test_an_address_that_is_not_ours_is_no_obstacle(server: str) -> None:
     assert fetched(f"{server}/file", address="192.0.2.1").payload == SIZE
 
