@@ -9,6 +9,7 @@ Pure, and the only place that spells an nft command. What the table is like stan
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -112,7 +113,7 @@ def transaction(lines: Iterable[str], check: bool = False) -> str:
 
 def for_people(lines: Iterable[str]) -> list[str]:
     """The lines of a transaction as single commands for a shell."""
-    return [f"nft {line}" if re.fullmatch(r"[\w. -]+", line) else f"nft '{line}'" for line in lines]
+    return [f"nft {line}" if re.fullmatch(r"[\w. -]+", line) else f"nft {shlex.quote(line)}" for line in lines]
 
 
 def as_lines(settings: NftSettings, table: NftTable | None) -> list[str]:
@@ -131,8 +132,9 @@ def as_lines(settings: NftSettings, table: NftTable | None) -> list[str]:
         draft.create_chain(name)
     for name in sorted(table.chains, key=_in_order):
         draft.write(name, tuple(rule.words for rule in table.chains[name].rules))
-    for name in (f"hosts{version}" for version in WORDS):
-        for host in sorted(table.sets[name].elements if name in table.sets else (), key=by_address):
+    for version in WORDS:
+        name = f"hosts{version}"
+        for host in sorted(known({name: table.sets[name]} if name in table.sets else {}, version), key=by_address):
             draft.lines.append(f"add element {draft.where} {name} {{ {host} }}")
     return draft.lines
 

@@ -205,7 +205,7 @@ def interfaces_of(table: NftTable) -> list[str]:
 def known(sets: Mapping[str, NftSet], version: int) -> set[str]:
     """The addresses of a family that are counted by themselves, or were."""
     mine = (sets.get(f"{what}{version}") for what in ("hosts", *DIRECTIONS))
-    return {host for one in mine if one for host in one.elements}
+    return {host for one in mine if one for host in one.elements if _is_address(host, version)}
 
 
 def is_incomplete(table: NftTable) -> bool:
@@ -231,8 +231,12 @@ def foreign(table: NftTable) -> list[str]:
 
 def _is_element(name: str, key: str, counter: Counter | None) -> bool:
     """Whether an element of a set of ours is an address, with a counter where there must be one."""
+    return _is_address(key, int(name[-1])) and (name.startswith("hosts") or counter is not None)
+
+
+def _is_address(text: str, version: int) -> bool:
     try:
-        (IPv4Address if name.endswith("4") else IPv6Address)(key)
+        (IPv4Address if version == 4 else IPv6Address)(text)
     except ValueError:
         return False
-    return name.startswith("hosts") or counter is not None
+    return True

@@ -228,6 +228,7 @@ FOREIGN = {
     "counter x": {"counters": {"x": ZERO}},
     "set x": {"sets": {"x": NftSet("ipv4_addr")}},
     "set hosts4": {"sets": {"hosts4": NftSet("inet_service")}},
+    "set hosts6": {"sets": {"hosts6": NftSet("ipv6_addr", None, {"x": None, "10.0.0.1-10.0.0.9": ZERO})}},
     "set upload4": {"sets": {"upload4": NftSet("ipv4_addr", None, {"10.0.0.1": None})}},
     "set upload6": {"sets": {"upload6": NftSet("ipv6_addr", None, {"10.0.0.1": ZERO})}},
     "chain x": {"chains": {"x": NftChain()}},
@@ -251,6 +252,8 @@ def test_what_is_somebody_elses_is_refused_and_named(name: str) -> None:
     with pytest.raises(NftError, match="did not make"):
         plan_present(SETTINGS, table, WANTED, MARKER)
     assert status(SETTINGS, table, ["ppp0"]).problems[0].code == "foreign_rule"
+    assert set(counted(table).hosts) <= {"10.0.0.1"}
+    assert len(for_people(as_lines(SETTINGS, table))) >= 1
 
 
 @pytest.mark.parametrize("verdict", ["drop", "accept", "reject", "queue to 0", "dnat to 10.0.0.1", "mark set 1", 'log prefix "x"'])
