@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -23,9 +24,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._selftest import (
 URL = "https://example.net/file"
 WHO = Fetcher("this machine", "192.168.1.2")
 FILE = Arrived(20_000_000, 2.5, 20_000_300, 52)
-OWN = [
+OWN = (
     Address("lo", "127.0.0.1", 8), Address("br0", "192.168.1.1", 24), Address("br0", "2001:db8::1", 64), Address("ppp0", "100.64.0.2", 10),
-]  # fmt: skip
+)  # fmt: skip
 ALL = Counts(20_000_308 + 10_000 * 52, 10_000)
 
 
@@ -122,7 +123,7 @@ def test_a_host_without_a_counter() -> None:
     assert judged(bare)[1] == "home: this machine (192.168.1.2) has no counter of its own yet. Run setup_traffic, and then selftest again."
 
 
-def require(address: str, own: list[Address] = OWN) -> None:
+def require(address: str, own: Sequence[Address] = OWN) -> None:
     require_on_network("home", Fetcher("this machine", address), ["192.168.1.2", "192.168.7.9"], own, ["ppp0"])
 
 
