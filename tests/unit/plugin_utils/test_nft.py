@@ -102,7 +102,7 @@ def with_rules(table: NftTable, chain: str, *words: str) -> NftTable:
 
 def without(table: NftTable, **gone: str) -> NftTable:
     """Without one counter, set or chain: ``without(table, sets="hosts4")``."""
-    [(kind, name)] = gone.items()
+    kind, name = next(iter(gone.items()))
     return replace(table, **{kind: {key: value for key, value in getattr(table, kind).items() if key != name}})
 
 

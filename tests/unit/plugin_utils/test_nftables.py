@@ -86,7 +86,7 @@ def router(tmp_path: Path) -> FakeRouter:
     return FakeRouter(tmp_path)
 
 
-def bring(backend: Nftables, state: str = "present", hosts: Sequence[str] = HOSTS, prune: bool = False) -> list[str]:
+def bring(backend: Nftables, state: str = "present", hosts: Sequence[str] = tuple(HOSTS), prune: bool = False) -> list[str]:
     commands: list[str] = []
     backend.bring(state, hosts, ["ppp0"], prune, commands)  # type: ignore[arg-type]
     return commands
