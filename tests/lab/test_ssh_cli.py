@@ -102,6 +102,35 @@ def test_a_task_without_an_answer(control: Control, server: Server) -> None:
     assert done.status == 2
 
 
+SCRIPT = """
+import json, sys
+from ansible.playbook.play_context import PlayContext
+from ansible.plugins.loader import connection_loader, init_plugin_loader
+init_plugin_loader()
+connection = connection_loader.get("homenet.traffic.ssh_cli", PlayContext())
+connection.set_options(var_options=json.loads(sys.argv[1]))
+result = connection.run_script("echo gr\\xfc\\xdfe; cat /none; exit 3\\n")
+status, again = connection.run_script("sleep 0; echo again\\n")
+connection.close()
+print(json.dumps([*result, status, again]))
+"""
+
+
+def test_a_script_without_a_terminal(control: Control, server: Server) -> None:
+    """In a channel of its own, for real shells; what the core hands over then."""
+    variables = {
+        "ansible_host": server.host, "ansible_port": server.port, "ansible_user": "admin", "ansible_password": PASSWORD,
+        "ansible_ssh_cli_known_hosts_file": str(server.known_hosts), "inventory_hostname": "home",
+    }  # fmt: skip
+    before = server.log().count("Accepted password")
+    done = control.run("python", "-c", SCRIPT, json.dumps(variables))
+    status, printed, again, said = json.loads(done.out.splitlines()[-1])
+    assert (status, again, said) == (3, 0, "again\n")
+    assert sorted(printed.splitlines())[1] == "gr\xfc\xdfe"
+    assert "/none" in printed
+    assert server.log().count("Accepted password") == before + 1, "one log-in"
+
+
 # What ssh_cli cannot do: docs/ssh.md says what can
 
 
