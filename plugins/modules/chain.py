@@ -42,6 +42,16 @@ options:
       - Without it, the variable C(traffic_prune) counts, then the default.
     type: bool
     default: false
+  acceleration:
+    description:
+      - V(off) turns off, with O(state=present), what passes packets by the counters and can be turned off from the command line until the
+        router restarts (Broadcom's flow cache, shortcut forwarding, Qualcomm's connection manager). O(state=absent) turns it on again.
+        A fast line may become slower without it.
+      - V(keep) changes nothing of it.
+      - Without it, the variable C(traffic_acceleration) counts, then the default.
+    type: str
+    choices: [keep, 'off']
+    default: keep
 seealso:
   - module: homenet.traffic.counters_info
 """

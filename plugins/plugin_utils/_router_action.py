@@ -34,7 +34,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Scri
 display = Display()
 
 CONNECTIONS = ("homenet.traffic.telnet", "homenet.traffic.ssh_cli")  # to a command line; any other that runs commands leads to a real shell
-VARIABLES = ("profile", "backend", "chain", "table", "wan_interfaces", "hosts", "prune")
+VARIABLES = ("profile", "backend", "chain", "table", "wan_interfaces", "hosts", "prune", "acceleration")
 
 
 class RouterAction(ActionBase):  # type: ignore[misc]
