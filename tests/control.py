@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Place:
     port: int
     name: str = "home"
     password: str = "admin"
+    """Empty: there is none."""
 
 
 Routers = Router | Place | Iterable[Router | Place]
@@ -63,6 +64,10 @@ def places(routers: Routers) -> list[Place]:
     ]
 
 
+def _password(place: Place) -> Variables:
+    return {"ansible_password": place.password} if place.password else {}
+
+
 @dataclass(frozen=True)
 class Control:
     """A control node with an inventory of these routers; reports go to its folder."""
@@ -71,13 +76,16 @@ class Control:
 
     def inventory(self, routers: Routers, variables: Variables) -> Path:
         hosts = {
-            place.name: {"ansible_host": place.host, "ansible_port": place.port, "ansible_password": place.password}
-            for place in places(routers)
+            place.name: {"ansible_host": place.host, "ansible_port": place.port, **_password(place)} for place in places(routers)
         }
         common = {"ansible_connection": "homenet.traffic.telnet", "ansible_user": "admin", **variables}
         path = self.folder / "inventory.json"
         path.write_text(json.dumps({"routers": {"hosts": hosts, "vars": common}}), encoding="utf-8")
         return path
+
+    def command(self, *words: str) -> Sequence[str]:
+        """The command line for one of Ansible's programs."""
+        return [str(Path(sys.executable).with_name(words[0])), *words[1:]]
 
     def run(self, *words: str, **settings: str) -> Run:
         """Run a command of Ansible's, with settings of Ansible's as environment variables."""
@@ -90,9 +98,8 @@ class Control:
             "LC_ALL": "C.UTF-8",
             **settings,
         }
-        program = str(Path(sys.executable).with_name(words[0]))
         done = subprocess.run(
-            [program, *words[1:]], cwd=self.folder, env=environment, capture_output=True, timeout=LIMIT, check=False
+            self.command(*words), cwd=self.folder, env=environment, capture_output=True, timeout=LIMIT, check=False
         )
         return Run(done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace"))
 

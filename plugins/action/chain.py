@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _acceleration
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends, together
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
-from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
@@ -33,6 +35,7 @@ class ActionModule(RouterAction):
         "state": {"type": "str", "default": "present", "choices": ["present", "empty", "absent"]},
         "hosts": {"type": "list", "elements": "str", "default": ["arp"]},
         "prune": {"type": "bool", "default": False},
+        "acceleration": {"type": "str", "default": "keep", "choices": ["keep", "off"]},
     }
 
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
@@ -46,25 +49,48 @@ class ActionModule(RouterAction):
     def _bring(self, arguments: dict[str, Any], settings: Settings, result: dict[str, Any]) -> None:
         router = self.open_router(arguments, settings)
         state, prune = arguments["state"], arguments["prune"]
-        backend = Iptables(router.chains, both_tables=state != "empty")
-        router.foresee(READING, backend.listing())
+        given = host_list(arguments["hosts"])
+        backends = Backends(router, arguments["backend"], state, learn=given is None)
+        router.foresee(READING, [*backends.listing(), *(_acceleration.listing() if state == "absent" else ())])
         known = known_hosts(router)
-        backend.look()
-        hosts = _hosts_to_count(arguments, router, known, backend) if state == "present" else ()
+        backend = backends.look()
+        other = backends.other(backend)
+        both = [backend, other] if other else [backend]
+        hosts = _hosts_to_count(router, known, given, both) if state == "present" else ()
         interfaces = router.wan_interfaces()
-        before = backend.as_commands()
-        result.update(state=state, changed=False, commands=[], before=counted_result(backend.counted()))
+        before = [line for one in both for line in one.as_commands()]
+        result.update(state=state, changed=False, commands=[], before=counted_result(_together(both)))
+        # All that can be refused is refused by this, before anything is changed.
+        planned, after = backend.preview(state, hosts, interfaces, prune)
+        engines = _acceleration.to_turn_off(router.questions) if state == "present" and arguments["acceleration"] == "off" else []
+        again = _acceleration.on_commands(router.questions) if state == "absent" and router.questions.has_shell else []
         if self._task.check_mode:
-            result["commands"], after = backend.preview(state, hosts, interfaces, prune)
+            taken_away = other.preview("absent", (), (), False)[0] if other else []
+            result["commands"] = [*taken_away, *planned, *_acceleration.off_commands(engines), *again]
         else:
             try:
+                for one in both[1:]:
+                    one.bring("absent", (), (), False, result["commands"])
                 backend.bring(state, hosts, interfaces, prune, result["commands"])
+                if engines:
+                    _acceleration.turn_off(router.questions, engines, result["commands"])
+                if again:
+                    _acceleration.turn_on(router.questions, again, result["commands"])
             finally:
                 result["changed"] = bool(result["commands"])
+                result["before"] = counted_result(_together(both, final=True))
             after = backend.as_commands()
         result["changed"] = bool(result["commands"])
         result["diff"] = {"before": _lines(before), "after": _lines(after)}
         result.update(known, **reading(router, backend), name=settings.chain, **notes(router))
+
+
+def _together(backends: Sequence[Backend], final: bool = False) -> Counted:
+    """What was counted up to now, or until it was taken away."""
+    counted = Counted()
+    for backend in backends:
+        counted = together(counted, (final and backend.final()) or backend.before())
+    return counted
 
 
 def _lines(lines: Sequence[str]) -> str:
@@ -72,11 +98,10 @@ def _lines(lines: Sequence[str]) -> str:
 
 
 def _hosts_to_count(
-    arguments: dict[str, Any], router: Router, known: dict[str, Any], backend: Iptables
+    router: Router, known: dict[str, Any], given: tuple[str, ...] | None, backends: Sequence[Backend]
 ) -> tuple[str, ...]:
-    given = host_list(arguments["hosts"])
-    hosts = tuple(host["ip"] for host in known["hosts"]) if given is None else given
-    if not hosts and not backend.hosts():
+    hosts = tuple(address for host in known["hosts"] for address in host["addresses"]) if given is None else given
+    if not hosts and not any(backend.hosts() for backend in backends):
         raise TrafficError(
             f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "
             "there is nothing to count. Use the network from some device and run it again, or list addresses in traffic_hosts."

@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
-from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result, wan_result
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import HOSTS, READING, Router
@@ -42,31 +42,31 @@ class ActionModule(RouterAction):
         if not 0 <= interval <= LONGEST:
             raise TrafficError(f"interval (traffic_interval) is {interval:g}; it is a number of seconds from 0 to {LONGEST:g}.")
         router = self.open_router(arguments, Settings(arguments["chain"], arguments["table"]))
-        backend = Iptables(router.chains)
+        backends = Backends(router, arguments["backend"])
         if interval:
-            self._read_twice(router, backend, arguments["require_chain"], interval, result)
+            self._read_twice(router, backends, arguments["require_chain"], interval, result)
         else:
-            router.foresee(READING, backend.listing())
-            _look(router, backend, arguments["require_chain"])
+            router.foresee(READING, backends.listing())
+            backend = _look(router, backends, arguments["require_chain"])
             self._add(router, backend, result)
 
-    def _read_twice(self, router: Router, backend: Backend, require_chain: bool, interval: float, result: dict[str, Any]) -> None:
+    def _read_twice(self, router: Router, backends: Backends, require_chain: bool, interval: float, result: dict[str, Any]) -> None:
         """Rates are of the time between the two answers that hold the chain's counters. All else is asked once, behind."""
         from ansible_collections.homenet.traffic.plugins.plugin_utils._rates import rates_result  # noqa: PLC0415  (reports need none of it)
 
-        router.foresee(("routes", "routes6", "interfaces"), backend.listing())
+        router.foresee(("routes", "routes6", "interfaces"), backends.listing())
         router.wan_interfaces()  # before the chain, so that the interfaces are asked for as soon after it as the second time
-        _look(router, backend, require_chain)
+        backend = _look(router, backends, require_chain)
         start = time.monotonic()
         first = _counted(router, backend)
         time.sleep(max(0.0, start + interval - time.monotonic()))
         router.forget("interfaces")
         router.foresee(("interfaces",), backend.listing())
-        _look(router, backend, require_chain)
+        backend.look()
         seconds = time.monotonic() - start
         second = _counted(router, backend)
         rates = rates_result(router.where, first, second, seconds)
-        router.foresee([kind for kind in ("uptime", *HOSTS) if kind not in ("routes", "routes6")])
+        router.foresee([kind for kind in ("uptime", *HOSTS, "findings") if kind not in ("routes", "routes6")])
         self._add(router, backend, result)
         result.update(rates, wan=second["wan"], read_at=second["read_at"])
 
@@ -87,10 +87,12 @@ def _counted(router: Router, backend: Backend) -> dict[str, Any]:
     }
 
 
-def _look(router: Router, backend: Backend, require_chain: bool) -> None:
-    backend.look()
+def _look(router: Router, backends: Backends, require_chain: bool) -> Backend:
+    backend = backends.look()
     if require_chain and not backend.exists():
+        name = f"chain {router.settings.chain} in the table {backend.table}" if backend.name == "iptables" else f"table {backend.table}"
         raise TrafficError(
-            f"{router.where}: there is no chain {router.settings.chain} in the table {router.settings.table}, so nothing has been "
-            "counted. Run setup_traffic first; reports of earlier days are kept as they are."
+            f"{router.where}: there is no {name}, so nothing has been counted. Run setup_traffic first; reports of earlier days are "
+            "kept as they are."
         )
+    return backend

@@ -26,5 +26,5 @@ class ActionModule(RouterAction):
         """Look at it."""
         interface_list(arguments["wan_interfaces"])
         router = self.open_router(arguments, Settings(arguments["chain"], arguments["table"]))
-        result.update(survey(router), name=arguments["chain"], table=arguments["table"])
+        result.update(survey(router, arguments["backend"]), name=arguments["chain"])
         result.update(profile=router.profile_name, sources=router.sources(), read_at=now(), **notes(router))

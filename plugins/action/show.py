@@ -27,7 +27,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import L
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "what": {"type": "str", "choices": ["hosts", "chain", "live", "check"], "required": True},
+    "what": {"type": "str", "choices": ["hosts", "chain", "live", "check", "selftest"], "required": True},
     "result": {"type": "str", "default": "traffic_reading"},
 }
 
@@ -80,6 +80,10 @@ class ActionModule(ActionBase):
             from ansible_collections.homenet.traffic.plugins.plugin_utils._check_text import check_text  # noqa: PLC0415  (nothing else needs it)
 
             return [(check_text(router, given), False)]
+        if what == "selftest":
+            from ansible_collections.homenet.traffic.plugins.plugin_utils._selftest import selftest_text  # noqa: PLC0415  (nothing else needs it)
+
+            return selftest_text(router, given)
         if what == "hosts":
             return [(hosts_table(router, given["hosts"]), False)]
         return [(chain_text(router, given, bool(self._task.check_mode)), False)]

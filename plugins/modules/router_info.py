@@ -140,6 +140,23 @@ chain:
     references: 1
     hosts: 14
     problems: []
+  contains:
+    installed:
+      description: Whether the chain and a jump to it exist.
+      type: bool
+    jump_position:
+      description: The position of the jump in FORWARD, from 1. None without a jump.
+      type: int
+    references:
+      description: How many rules jump to the chain.
+      type: int
+    hosts:
+      description: How many hosts have rules.
+      type: int
+    problems:
+      description: What makes the counters less than they should be, each with a C(code) and a C(message).
+      type: list
+      elements: dict
 name:
   description: The name of the chain.
   returned: success

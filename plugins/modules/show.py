@@ -19,8 +19,9 @@ options:
       - V(chain) shows what M(homenet.traffic.chain) did.
       - V(live) shows who is using the link right now, out of M(homenet.traffic.counters_info) with its option C(interval).
       - V(check) shows what M(homenet.traffic.router_info) found out, and whether the router is fit for counting.
+      - V(selftest) shows how much of a file M(homenet.traffic.selftest) found to be counted.
     type: str
-    choices: [hosts, chain, live, check]
+    choices: [hosts, chain, live, check, selftest]
     required: true
   result:
     description: The variable under which the earlier task registered its result.

@@ -78,6 +78,14 @@ class Backend(Protocol):
     name: str
     """``iptables``, ``nftables`` or ``ipset``."""
 
+    @property
+    def table(self) -> str:
+        """The table that it counts in."""
+
+    @property
+    def counts_ipv6(self) -> bool:
+        """Whether IPv6 is counted, too."""
+
     def listing(self) -> list[Group]:
         """The commands that ``look`` asks first, for the one exchange with a shell."""
 
@@ -90,8 +98,17 @@ class Backend(Protocol):
     def counted(self) -> Counted:
         """What was counted."""
 
+    def before(self) -> Counted:
+        """What had been counted when ``look`` looked, whatever was brought about since."""
+
+    def final(self) -> Counted | None:
+        """What had been counted in the moment in which ``bring`` took it away; None where nothing was taken away."""
+
     def status(self, interfaces: Sequence[str]) -> Status:
         """How it is installed; ``interfaces`` are those that lead to the Internet now."""
+
+    def hosts(self) -> list[str]:
+        """The addresses that are counted by themselves."""
 
     def as_commands(self) -> list[str]:
         """What is there, as the commands that would make it: for people."""

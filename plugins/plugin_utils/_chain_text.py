@@ -33,20 +33,27 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
 def _done(result: Mapping[str, Any], check_mode: bool) -> str:
     if check_mode and result["changed"]:
         return f"would run {count_of(len(result['commands']), 'command')} (--diff shows the rules); nothing was changed."
-    none = f"there is no chain {result['name']} in the table {result['table']}"
-    if result.get("state") == "empty":
-        return "the chain is empty now; run setup_traffic to count again." if result["changed"] else f"{none}, or it is empty."
-    if result.get("state") == "absent":
-        return "chain and jump are gone." if result["changed"] else f"{none}; nothing to remove."
+    if result.get("state") != "present":
+        return _taken_away(result)
     hosts = count_of(result["chain"]["hosts"], "host")
     where = ", ".join(visible(one["interface"]) for one in result["wan"])
     how = f"after {count_of(len(result['commands']), 'command')}" if result["changed"] else "as before; nothing was changed"
     return f"counting {hosts} on {where}, {how}."
 
 
+def _taken_away(result: Mapping[str, Any]) -> str:
+    is_table = result.get("backend") == "nftables"
+    none = f"there is no table {result['table']}" if is_table else f"there is no chain {result['name']} in the table {result['table']}"
+    if result["state"] == "empty" and result["changed"]:
+        return f"the {'table' if is_table else 'chain'} is empty now; run setup_traffic to count again."
+    if result["changed"]:
+        return f"{'the table is' if is_table else 'chain and jump are'} gone."
+    return f"{none}, or it is empty." if result["state"] == "empty" else f"{none}; nothing to remove."
+
+
 def _until_then(router: str, result: Mapping[str, Any]) -> list[str]:
     """What would be forgotten with the chain: the last report of it."""
-    reading = {**result, **result["before"], "chain": {**result["chain"], "problems": []}, "notes": []}
+    reading = {**result, **result["before"], "chain": {**result["chain"], "problems": []}, "findings": [], "notes": []}
     report = report_of(router, reading, datetime.now(timezone.utc).replace(microsecond=0))
     if not report.active and not (report.unattributed and report.unattributed.bytes):
         return []

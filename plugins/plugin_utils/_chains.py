@@ -79,8 +79,10 @@ class Chains:
         self._profile = profile
         self._where = where
         self._sleep = sleep
-        self._programs = profile.iptables
-        self._restores = profile.iptables_restore if questions.has_shell else ()
+        six = settings.family == 6
+        self._programs = profile.ip6tables if six else profile.iptables
+        self._restores = (profile.ip6tables_restore if six else profile.iptables_restore) if questions.has_shell else ()
+        self._template = TEMPLATES / "textfsm" / "ip6tables.textfsm" if six else profile.chain_template
         self.settings = replace(settings, program=self._programs[0])
         self.forward: Chain | None = None  # as it was seen last
 
@@ -136,7 +138,7 @@ class Chains:
         answer = self._iptables(lambda settings: list_command(settings, name))
         line = list_command(self.settings, name)
         try:
-            chains: list[Chain] = self._questions.parsed("chains", Read(line, self._profile.chain_template), answer.text)
+            chains: list[Chain] = self._questions.parsed("chains", Read(line, self._template), answer.text)
         except UnreadableError:
             if self._questions.complaint(answer.text) == "no_such_chain":
                 return None
@@ -195,8 +197,7 @@ class Chains:
         if any(one.name == "nftables" for one in self._questions.read_any("programs")):
             return FirewallError(
                 "nftables_only",
-                f"{self._where} has nftables and no iptables (OpenWrt from 22.03 on, for example). homenet.traffic counts with "
-                "iptables only so far, so nothing can be counted here yet. Nothing was changed.",
+                f"{self._where} has nftables and no iptables. Set traffic_backend to auto or nftables.",
             )
         return FirewallError(
             "no_iptables",

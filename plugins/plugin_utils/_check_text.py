@@ -108,9 +108,13 @@ def _devices(result: Mapping[str, Any]) -> str:
 
 
 def _chain(result: Mapping[str, Any]) -> str:
-    chain, where = result["chain"], f"the chain {result['name']} in the table {result['table']}"
+    chain = result["chain"]
     if chain is None:
         return "not known"
+    if result["backend"] == "nftables":
+        where = f"the nftables table {result['table']}"
+        return f"{where} counts {count_of(chain['hosts'], 'host')}" if chain["installed"] else f"not installed; it would be {where}"
+    where = f"the chain {result['name']} in the table {result['table']}"
     if not chain["installed"]:
         return f"not installed: {where} is not there, or nothing leads to it"
     return f"{where} has rules for {count_of(chain['hosts'], 'host')}; the jump to it is rule {chain['jump_position']} of FORWARD"

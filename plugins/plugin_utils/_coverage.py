@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from operator import index, sub
+from typing import Any, NamedTuple
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
@@ -47,8 +48,7 @@ class NotComparable(TrafficError):
     """Why two readings tell nothing together."""
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """Bytes and packets in both directions; a direction without a rule has counted nothing."""
 
     download_bytes: int = 0
@@ -56,18 +56,17 @@ class Counts:
     upload_bytes: int = 0
     upload_packets: int = 0
 
-    def numbers(self) -> tuple[int, int, int, int]:
-        return self.download_bytes, self.download_packets, self.upload_bytes, self.upload_packets
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*(one + two for one, two in zip(self.numbers(), other.numbers(), strict=True)))
-
     def since(self, old: Counts) -> Counts:
         """What was counted since then. Raises NotComparable when it is less than then."""
-        grown = [now - then for now, then in zip(self.numbers(), old.numbers(), strict=True)]
+        grown = Counts(*map(sub, self, old))
         if min(grown) < 0:
             raise NotComparable("rules were taken out of the chain and made anew")
-        return Counts(*grown)
+        return grown
+
+
+def total_of(counts: Iterable[Counts]) -> Counts:
+    """All of them together."""
+    return Counts(*map(sum, zip(*counts, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _reading(result: Mapping[str, Any]) -> Reading:
     rest, uptime, marker = result["unattributed"], result["uptime_seconds"], result["marker"]
     return Reading(
         read_at,
-        None if uptime is None else timedelta(seconds=_number(uptime)),
+        None if uptime is None else timedelta(seconds=index(uptime)),
         None if marker is None else plain_text(marker),
         {plain_text(one["ip"]): _counts(one) for one in result["counters"]},
         None if rest is None else _counts(rest),
@@ -106,17 +105,20 @@ def _reading(result: Mapping[str, Any]) -> Reading:
 
 
 def _counts(numbers: Mapping[str, Any]) -> Counts:
-    return Counts(*(0 if numbers[key] is None else _number(numbers[key]) for key in Counts.__dataclass_fields__))
+    return Counts(*_checked([index(numbers[key] or 0) for key in Counts._fields]))
 
 
-def _both(received: object, sent: object) -> tuple[int, int] | None:
-    return None if received is None or sent is None else (_number(received), _number(sent))
+def _both(received: Any, sent: Any) -> tuple[int, int] | None:
+    if received is None or sent is None:
+        return None
+    received, sent = _checked([index(received), index(sent)])
+    return received, sent
 
 
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST_BYTES:
+def _checked(numbers: list[int]) -> list[int]:
+    if min(numbers) < 0 or max(numbers) >= _MOST_BYTES:
         raise ValueError
-    return int(value)
+    return numbers
 
 
 def kept_of(reading: Reading) -> dict[str, Any]:
@@ -125,8 +127,8 @@ def kept_of(reading: Reading) -> dict[str, Any]:
         "read_at": reading.read_at.isoformat(),
         "uptime_seconds": None if reading.uptime is None else int(reading.uptime.total_seconds()),
         "marker": reading.marker,
-        "counters": [{"ip": ip, **vars(counts)} for ip, counts in reading.hosts.items()],
-        "unattributed": None if reading.unattributed is None else {**vars(reading.unattributed)},
+        "counters": [{"ip": ip, **counts._asdict()} for ip, counts in reading.hosts.items()],
+        "unattributed": None if reading.unattributed is None else reading.unattributed._asdict(),
         "wan": [
             {"interface": interface, "received_bytes": both and both[0], "sent_bytes": both and both[1]}
             for interface, both in reading.wan.items()
@@ -239,7 +241,7 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
         if new.marker is None:
             raise NotComparable("the chain has no marker, which tells whether it is the same one; setup_traffic adds it")
         _refuse_restart(old, new)
-        counted = sum(growth_of_hosts(old, new).values(), growth_of_rest(old, new) or Counts())
+        counted = total_of([*growth_of_hosts(old, new).values(), growth_of_rest(old, new) or Counts()])
         wan = _growth_of_wan(old, new)
         return Coverage(
             old.read_at,
@@ -292,12 +294,12 @@ def low_coverage_message(coverage: Coverage, broken: bool) -> str:
         for name, one in coverage.shares()
         if one.low
     )
-    first = "Mend first what the other warnings tell. Otherwise acceleration" if broken else "Acceleration"
+    first = "Mend first what the other warnings tell. " if broken else ""
     since = f" since {_moment(coverage.since)}" if coverage.since else ""
     return (
         f"Only {shares} on {_names(coverage.interfaces)}{since} was counted. The rest is the router's own traffic, or traffic that "
-        f"bypassed the counters. {first} (flow cache, flow offload) hides traffic from iptables, whatever its vendor calls it: "
-        "ansible-playbook homenet.traffic.check tells which there is and how to turn it off."
+        f"bypassed the counters. {first}IPv6 is not counted, and acceleration (flow cache, flow offload) hides traffic from iptables, "
+        "whatever its vendor calls it: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
     )
 
 

@@ -53,10 +53,14 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who logs in. The password never appears in an error or a representation."""
+    """Who logs in. The password never appears in an error or a representation.
+
+    ``accepted`` says that the protocol has logged in already (SSH): a prompt is what comes next, or the same questions again.
+    """
 
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,7 @@ class Session:
                 state = _refused_by(text, self._profile) or state or self._prompt_behind_text(text)
                 if state:
                     return state
-                if self._sent.password and not asked_again:
+                if self._can_be_inside and not asked_again:
                     asked_again = True  # a line of the router's log may have hidden the prompt: have it printed again
                     self._receive_or_ask()
                 else:
@@ -210,14 +214,19 @@ class Session:
     def _is_expected(self, state: str) -> bool:
         """Whether to act at once, or to wait if the router goes on. A banner may hold words that look like a question."""
         if state == "user":
-            return not self._sent.user and not self._sent.password
+            return not self._sent.user and not self._can_be_inside
         if state == "password":
             return self._sent.user and not self._sent.password
-        return self._sent.password
+        return self._can_be_inside
+
+    @property
+    def _can_be_inside(self) -> bool:
+        """Whether there can be a prompt already."""
+        return self._sent.password or self._credentials.accepted
 
     def _prompt_behind_text(self, text: str) -> str | None:
         """A prompt of unknown form, or behind a text without a line end, once there can be one."""
-        return "prompt" if self._sent.password and _LIKE_A_PROMPT.search(_last_line(text)) else None
+        return "prompt" if self._can_be_inside and _LIKE_A_PROMPT.search(_last_line(text)) else None
 
     def _receive_or_ask(self) -> None:
         if not self._receive_within(NUDGE):
@@ -302,7 +311,7 @@ class Session:
             raise DialogueError(f"{self._where}: not logged in.")
         self._received.clear()
         self._deadline = self._clock() + self._limits.command
-        self._doing = "a script"
+        self._doing = made.what
         self._send(made.text.removesuffix("\n"))
         # The marks are searched for only when the last one can be there: the answer may be long.
         while f"{made.end}".encode() not in self._received or (output := between_marks(made, self._text())) is None:
@@ -455,7 +464,7 @@ class Session:
             )
         if not line:
             return DialogueError(
-                f"{self._where} accepted the connection but said nothing for {self._limits.login:g} s. Is this its telnet port, "
+                f"{self._where} accepted the connection but said nothing for {self._limits.login:g} s. Is this the right port, "
                 "and is another session open?",
                 unreachable=True,
             )

@@ -23,8 +23,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import (
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, human_bits, visible, width, wrapped
 
 NOT_COUNTED = (
-    "What was not counted is the router's own traffic, or traffic that bypassed the counters, as acceleration (flow cache, flow "
-    "offload) lets it: ansible-playbook homenet.traffic.check tells which there is."
+    "What was not counted is the router's own traffic, or traffic that bypassed the counters, as IPv6 and acceleration (flow cache, "
+    "flow offload) do: ansible-playbook homenet.traffic.check tells what there is."
 )
 
 _DOWN = Column("DOWN", 12, right=True)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands, command
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import (
     is_copied,
@@ -45,21 +47,25 @@ class Mover:
     def move(self, change: Change) -> Observed:
         """Move it. What is in the new table then."""
         if not self._is_copied():
-            self._old.converge(lambda seen: plan_unhook(self._old.settings, seen), change, self._there)
+            self.stop(change)
             still = self._still()
             self._new.converge(lambda seen: plan_copy(self._new.settings, seen, still), change, self._here)
         self.remove(change)
         return self._new.observe()
 
+    def stop(self, change: Change) -> None:
+        """Take the old jump away, and see what was counted until then."""
+        self._old.converge(partial(plan_unhook, self._old.settings), change, self._there)
+        self._there = self._old.observe()
+
     def _still(self) -> Observed:
-        found = self._old.observe()
-        if found.chain is None:
+        if self._there.chain is None:
             raise TrafficError(f"The chain {self._old.settings.chain} has gone while it was being moved. Run it again.")
-        return found
+        return self._there
 
     def remove(self, change: Change) -> None:
         """Remove the old one."""
-        self._old.converge(lambda seen: plan_absent(self._old.settings, seen), change, self._old.observe())
+        self._old.converge(partial(plan_absent, self._old.settings), change, self._old.observe(whole=True), whole=True)
 
     def preview(self, present: bool) -> tuple[list[str], Observed]:
         """The commands that this would take, and what would be in the new table."""

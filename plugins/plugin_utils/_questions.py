@@ -87,6 +87,10 @@ class Questions:
         """The answer that was foreseen, once; or that to the command now."""
         return self._said.pop(line, None) or self.ask(line)
 
+    def worked(self, line: str) -> bool:
+        """Whether the answer to a command was foreseen, and is a good one."""
+        return line in self._said and self._said[line].status == 0
+
     def has_answer(self, line: str) -> bool:
         """Whether the answer to a command was foreseen."""
         return line in self._said
@@ -160,6 +164,15 @@ class Questions:
             if sign.code not in seen and sign.pattern.search(self._kept(sign.command).text):
                 seen[sign.code] = sign
         return list(seen.values())
+
+    def known_signs(self) -> tuple[Sign, ...]:
+        """The findings that the profile knows."""
+        return self._profile.findings
+
+    def forget_signs(self) -> None:
+        """Look anew for them."""
+        for sign in self._profile.findings:
+            self._said.pop(sign.command, None)
 
     def read_or_warn(self, kind: Kind) -> list[Any]:
         """Something that is good to know but that counting does not hang on."""

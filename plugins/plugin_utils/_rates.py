@@ -20,9 +20,17 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import (
     growth_of_rest,
     headers_of,
     reading_of,
+    total_of,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Notice, address_order, label_of, names_of, notices_of
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import (
+    Notice,
+    address_order,
+    devices_of,
+    label_of,
+    names_of,
+    notices_of,
+)
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, human_bits, percent, plain_text, visible
 
 ENOUGH = 5_000.0  # bit/s; with less in a direction, nobody is using it
@@ -143,9 +151,13 @@ def live_of(router: str, result: Mapping[str, Any]) -> Live:
         raise TrafficError(f"{router}: there are no rates to show: homenet.traffic.counters_info was run without the option interval.")
     growth = growth_of({**result, **result["before"]}, result, result["interval_seconds"])
     names = names_of(router, result)
-    speeds = [HostSpeed(ip, names.get(ip), _speed(grown, growth.seconds)) for ip, grown in growth.hosts.items()]
+    devices = devices_of(router, result)
+    grown_of: dict[str, list[Counts]] = {}
+    for address, grown in growth.hosts.items():
+        grown_of.setdefault(devices.get(address, address), []).append(grown)
+    speeds = [HostSpeed(ip, names.get(ip), _speed(total_of(all_grown), growth.seconds)) for ip, all_grown in grown_of.items()]
     speeds.sort(key=lambda host: (-host.speed.total, address_order(host.ip)))
-    counted = sum(growth.hosts.values(), growth.unattributed or Counts())
+    counted = total_of([*growth.hosts.values(), growth.unattributed or Counts()])
     down = _direction(growth, 0, counted.download_bytes, counted.download_packets)
     up = _direction(growth, 1, counted.upload_bytes, counted.upload_packets)
     return Live(

@@ -139,6 +139,7 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
     usages.sort(key=lambda usage: (-usage.amount.bytes, address_order(usage.ip)))
     now = reading_of(reading)
     coverage = coverage_of(before, now)
+    findings = [_notice(read, one) for one in read.mappings(reading, "findings", optional=True)]
     return Report(
         router=plain_text(router),
         generated_at=generated_at,
@@ -146,7 +147,7 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
         totals=totals,
         hosts=tuple(usages),
         unattributed=unattributed,
-        warnings=(*_low_coverage(coverage, notices), *notices),
+        warnings=(*_low_coverage(coverage, notices), *notices, *findings),
         coverage=coverage,
         reading=now,
     )
@@ -159,10 +160,12 @@ def _low_coverage(coverage: Coverage, notices: Iterable[Notice]) -> Iterable[Not
 
 
 def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | None, str | None, Amount]]:
-    """Neighbors and hosts with rules."""
+    """Neighbors and hosts with rules. What the addresses of a device have counted is one amount."""
+    device = _owners(read, reading)
     amounts: dict[str, Amount] = {}
     for counter in read.mappings(reading, "counters"):
-        ip = read.text(counter, "ip")
+        address = read.text(counter, "ip")
+        ip = device.get(address, address)
         amounts[ip] = amounts.get(ip, Amount(0, 0)) + _amount(read, counter)
     neighbors = [read.text(host, "ip") for host in read.mappings(reading, "hosts")]
     known = _devices(read, reading)
@@ -173,6 +176,42 @@ def _devices(read: _Reader, reading: Mapping[str, Any]) -> dict[str, tuple[str |
     """MAC and name of each address. Who left the network keeps the name that the router knows for the address."""
     known = [*read.mappings(reading, "names", optional=True), *read.mappings(reading, "hosts")]
     return {read.text(one, "ip"): (read.optional_text(one, "mac"), read.optional_text(one, "name")) for one in known}
+
+
+def _owners(read: _Reader, reading: Mapping[str, Any]) -> dict[str, str]:
+    """The device that each address belongs to, by the address that stands for it.
+
+    An IPv6 address that the device has given up meanwhile is told by its MAC where a lease or the address itself holds that.
+    """
+    hosts = read.mappings(reading, "hosts")
+    devices = {read.optional_text(host, "mac"): read.text(host, "ip") for host in reversed(hosts)}
+    addresses = [read.text(counter, "ip") for counter in read.mappings(reading, "counters")]
+    leases = {
+        read.text(lease, "ip"): read.optional_text(lease, "mac") for lease in read.mappings(reading, "names", optional=True)
+    }
+    given_up = {
+        address: leases.get(address) or _mac_in(address) for address in addresses if ":" in address
+    }
+    return {
+        **{address: devices[mac] for address, mac in given_up.items() if mac and mac in devices},
+        **{plain_text(str(address)): read.text(host, "ip") for host in hosts for address in host.get("addresses") or ()},
+    }
+
+
+def _mac_in(address: str) -> str | None:
+    """The MAC that an IPv6 address was made of, if it was (RFC 4291, appendix A)."""
+    try:
+        last = ip_address(address).packed[-8:]
+    except ValueError:
+        return None
+    if last[3:5] != b"\xff\xfe":
+        return None
+    return bytes([last[0] ^ 2, *last[1:3], *last[5:]]).hex(":")
+
+
+def devices_of(router: str, reading: Mapping[str, Any]) -> dict[str, str]:
+    """The address that stands for the device, for each address of a reading that has another one."""
+    return _owners(_Reader(f"{router}: the reading"), reading)
 
 
 def names_of(router: str, reading: Mapping[str, Any]) -> dict[str, str | None]:

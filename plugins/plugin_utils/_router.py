@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, check_interface
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, quoted
@@ -29,6 +30,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Grou
 HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "routes6", "addresses")
 READING: tuple[Asked, ...] = ("uptime", *HOSTS, "interfaces", "findings")
 
+IPV6_UNCOUNTED = "ipv6_uncounted"
+
 
 class Router:
     """A router, asked through ``run``: a command in, its output out; or a shell. ``chains`` are those of the table in use.
@@ -45,19 +48,21 @@ class Router:
         wan_interfaces: Sequence[str] = (),
     ) -> None:
         self._profile = profile
-        self._questions = Questions(run, profile, where)
+        self.questions = Questions(run, profile, where)
         self._wan = tuple(wan_interfaces)
         self.profile_name = profile.name
         self.where = where
-        self.chains = Chains(self._questions, profile, where, settings)
+        self.chains = Chains(self.questions, profile, where, settings)
+        six = profile.ip6tables and self.questions.has_shell
+        self.chains6 = Chains(self.questions, profile, where, replace(settings, family=6)) if six else None
 
     def foresee(self, kinds: Sequence[Asked], listing: Sequence[Group] = ()) -> None:
         """On a shell: ask for all of this in one exchange."""
-        self._questions.foresee(kinds, listing)
+        self.questions.foresee(kinds, listing)
 
     def forget(self, *kinds: Kind) -> None:
         """Ask anew for these kinds."""
-        self._questions.forget(*kinds)
+        self.questions.forget(*kinds)
 
     @property
     def settings(self) -> Settings:
@@ -73,11 +78,11 @@ class Router:
     def wan_interfaces(self) -> tuple[str, ...]:
         """The interfaces to the Internet: the given ones, or those of the default routes, of IPv6 too."""
         if not self._wan:
-            found = tuple(dict.fromkeys([*self._questions.read("routes", required=True), *self._questions.read_or_warn("routes6")]))
+            found = tuple(dict.fromkeys([*self.questions.read("routes", required=True), *self.questions.read_or_warn("routes6")]))
             if not found:
                 raise TrafficError(
                     f"{self.where}: no default route, so the interface to the Internet is not known "
-                    f"(asked with {self._questions.asked('routes')}). Is the link up? Otherwise set traffic_wan_interfaces, for example "
+                    f"(asked with {self.questions.asked('routes')}). Is the link up? Otherwise set traffic_wan_interfaces, for example "
                     "to [ppp0]."
                 )
             self._wan = tuple(self._checked(interface) for interface in found)
@@ -95,11 +100,11 @@ class Router:
 
     def routes_ipv6(self) -> bool:
         """Whether it has a way to the IPv6 Internet."""
-        return bool(self._questions.read_or_warn("routes6"))
+        return bool(self.questions.read_or_warn("routes6"))
 
     def lan_hosts(self) -> list[Host]:
         """The devices on the network now, in numeric order of addresses: neighbors on the LAN side, with their names."""
-        neighbors: list[Neighbor] = self._questions.read("neighbors", required=True)
+        neighbors: list[Neighbor] = self.questions.read("neighbors", required=True)
         return lan_hosts(neighbors, self.own_addresses(), self.wan_interfaces(), self._profile.lan_interfaces, self.leases())
 
     def lan_interfaces(self, wan: Sequence[str]) -> list[str]:
@@ -110,18 +115,18 @@ class Router:
 
     def leases(self) -> list[Lease]:
         """The names that the router knows; where it knows several for a device, the last one counts."""
-        return self._questions.read_all("names")
+        return self.questions.read_all("names")
 
     def own_addresses(self) -> list[Address]:
         """The router's own addresses; empty where it cannot tell."""
-        return self._questions.read_or_warn("addresses")
+        return self.questions.read_or_warn("addresses")
 
     def wan_counters(self) -> list[InterfaceCounters | None]:
         """The own counters of the interfaces to the Internet, in their order; None where the router cannot tell."""
-        found = {one.interface: one for one in self._questions.read_or_warn("interfaces")}
+        found = {one.interface: one for one in self.questions.read_or_warn("interfaces")}
         missing = [interface for interface in self.wan_interfaces() if interface not in found]
         if found and missing:
-            self._questions.note(
+            self.questions.note(
                 f"{self.where}: the router shows no interface {', '.join(missing)} now (it shows {', '.join(found)}). Is the link up? "
                 "Otherwise set traffic_wan_interfaces to the one that leads to the Internet, or leave it out."
             )
@@ -129,27 +134,28 @@ class Router:
 
     def require_wan(self) -> None:
         """Raise when the router shows its interfaces, and a given one to the Internet is not among them."""
-        if None in self.wan_counters() and self._questions.notes():
-            raise TrafficError(self._questions.notes()[-1])
+        if None in self.wan_counters() and self.questions.notes():
+            raise TrafficError(self.questions.notes()[-1])
 
     def uptime(self) -> int | None:
         """Seconds since the router started, None where it cannot tell."""
-        found = self._questions.read_or_warn("uptime")
+        found = self.questions.read_or_warn("uptime")
         return found[0] if found else None
 
-    def findings(self, hosts: Sequence[Host], wan: Sequence[str], thorough: bool = False) -> list[Finding]:
+    def findings(self, hosts: Sequence[Host], wan: Sequence[str], counts_ipv6: bool = False, thorough: bool = False) -> list[Finding]:
         """What will not be counted, or only in part, and why; out of what was read already, and what the profile wants asked.
 
         Where each command costs an exchange of its own, the latter is asked only if ``thorough``.
         """
-        signs = self._questions.signs() if thorough or self._questions.has_shell else []
+        signs = self.questions.signs() if thorough or self.questions.has_shell else []
+        signs = [sign for sign in signs if not (counts_ipv6 and sign.code == IPV6_UNCOUNTED)]
         told = {sign.code for sign in signs}
         seen = findings(hosts, self.own_addresses(), wan, self.chains.forward)
         return [*(Finding(sign.code, sign.message) for sign in signs), *(one for one in seen if one.code not in told)]
 
     def system(self) -> System:
         """What the router is: of each thing, what the first way tells that tells it; a version goes with its name."""
-        told: list[System] = self._questions.read_any("system")
+        told: list[System] = self.questions.read_any("system")
         named = next((one for one in told if one.name or one.version), System(None, None, None, None))
         return System(
             named.name,
@@ -160,12 +166,12 @@ class Router:
 
     def programs(self) -> list[Program]:
         """Other programs that matter, with their versions."""
-        return self._questions.read_any("programs")
+        return self.questions.read_any("programs")
 
     def sources(self) -> dict[str, list[str]]:
         """Which commands told what."""
-        return dict(self._questions.sources)
+        return dict(self.questions.sources)
 
     def notes(self) -> list[str]:
         """What the user should know of the reading."""
-        return self._questions.notes()
+        return self.questions.notes()

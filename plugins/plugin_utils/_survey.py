@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Status
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding
-from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import System, TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import findings_result, status_result, wan_result
@@ -37,21 +37,21 @@ class _Survey:
         try:
             return ask()
         except TrafficError as error:
-            if error.unreachable:
+            if error.unreachable or isinstance(error, DialogueError):
                 raise
             self.lacks.append(Finding(error.code if isinstance(error, FirewallError) else code, str(error)))
             return None
 
 
-def survey(router: Router) -> dict[str, Any]:
+def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     """The keys of ``router_info`` but those of the reading itself."""
-    backend = Iptables(router.chains)
-    router.foresee(SURVEY, [*backend.listing(), *router.chains.versions()])
+    backends = Backends(router, wish, "present")
+    router.foresee(SURVEY, [*backends.listing(), *router.chains.versions()])
     made = _Survey()
-    status = made.tried("unreadable", lambda: _status(backend))
+    backend = made.tried("unreadable", backends.look)
     wan = made.tried("no_wan", router.wan_interfaces) or ()
     hosts = made.tried("unreadable", router.lan_hosts) if wan else None
-    seen = router.findings(hosts or (), wan, thorough=True)
+    seen = router.findings(hosts or (), wan, backend is not None and backend.counts_ipv6, thorough=True)
     found = [*made.lacks, *seen]
     return {
         "fit": not any(one.code in UNFIT for one in found),
@@ -61,14 +61,11 @@ def survey(router: Router) -> dict[str, Any]:
         "wan": _wan(router, wan),
         "lan": [{"interface": name, "addresses": _addresses(router, name)} for name in router.lan_interfaces(wan)],
         "hosts": None if hosts is None else len(hosts),
-        "chain": None if status is None else status_result(status(wan))["chain"],
+        "backend": None if backend is None else backend.name,
+        "table": router.settings.table if backend is None else backend.table,
+        "chain": None if backend is None else status_result(backend.status(wan))["chain"],
         "findings": findings_result(found),
     }
-
-
-def _status(backend: Iptables) -> Callable[[Sequence[str]], Status]:
-    backend.look()
-    return backend.status
 
 
 def _told(system: System) -> dict[str, str | None] | None:

@@ -16,6 +16,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._network import connect
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
 
@@ -52,18 +53,8 @@ class TelnetStream:
     def __init__(self, host: str, port: int, timeout: float) -> None:
         if not _telnetlib:
             raise TrafficError("The Python package telnetlib3 is missing on the control node: pip install telnetlib3")
-        if not 0 < port < 65536:
-            raise TrafficError(f"{host}: {port} is not a port. Check ansible_port.", unreachable=True)
         self._telnet = _Telnet()
-        try:
-            self._telnet.open(host, port, timeout)
-        except OSError as error:
-            raise TrafficError(_unreachable(host, port, timeout, error), unreachable=True) from error
-        except (UnicodeError, ValueError, OverflowError) as error:
-            raise TrafficError(
-                f"{host} port {port}: no connection: {error}. Check ansible_host, ansible_port and ansible_timeout.", unreachable=True
-            ) from error
-        self._telnet.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._telnet.sock = connect(host, port, timeout, "telnet")
         self._telnet.set_option_negotiation_callback(self._telnet.negotiate)
 
     def read(self, timeout: float) -> bytes | None:
@@ -145,15 +136,3 @@ class _Telnet(_Base):  # type: ignore[misc]
             answer = IAC + (DO if option in (ECHO, SGA) else DONT) + option
         with suppress(OSError):  # a server that has closed already may have said why: that is still to be read
             sock.sendall(answer)
-
-
-def _unreachable(host: str, port: int, timeout: float, error: OSError) -> str:
-    where = f"{host} port {port}"
-    if isinstance(error, socket.gaierror):
-        return f"{where}: the name {host!r} is unknown ({error.strerror}). Check ansible_host."
-    if isinstance(error, TimeoutError):
-        return f"{where}: no answer within {timeout:g} s. Is the router on, and is this its address (ansible_host)?"
-    if isinstance(error, ConnectionRefusedError):
-        return f"{where}: the connection was refused. Is telnet switched on in the router, and is this its port (ansible_port)?"
-    reason: Any = error.strerror or error
-    return f"{where}: no connection: {reason}. Check ansible_host, and that this machine is in the router's network."

@@ -30,6 +30,7 @@ Traffic and what is true about it, from nftables rules of the lab's own::
 
         network.flows(mixed(network.hosts, 200))                    # iperf3, TCP and UDP, both ways, at once: 200 MB in 0.5 s
         with network.flowing([Flow(host, 50_000_000, "up", "udp")]):     # while something else happens
+        with network.busy(mixed(network.hosts, 5)):                 # the same again and again, until it has happened
         network.datagrams(host, download=[1400], upload=[1])        # to the byte
         late = network.add_host()
         network.settle()                                            # until nothing is on its way any more

@@ -8,15 +8,17 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 
 from .namespaces import end, inside, start
 from .sockets import End, wait_for_listener
 from .spec import LanHost
 
-SECONDS = 120
+SECONDS = 60
 UDP_RATE = "400M"
 """More only fills buffers until they overflow."""
 
@@ -72,6 +74,27 @@ def _complaint(output: str) -> str:
         return str(json.loads(output)["error"])
     except (ValueError, KeyError):
         return output
+
+
+@contextmanager
+def again_and_again(run: Callable[[], None]) -> Iterator[None]:
+    """``run`` in a thread, from before the block until after it."""
+    begun, enough = Event(), Event()
+
+    def work() -> None:
+        begun.set()
+        run()
+        while not enough.is_set():
+            run()
+
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(work)
+        begun.wait()
+        try:
+            yield
+        finally:
+            enough.set()
+            working.result()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from typing import Any
 
 from . import dhcp, firewall, servers, truth
 from .box import Box, box
-from .flows import Flow, Flowing, flowing
+from .flows import Flow, Flowing, again_and_again, flowing
 from .keys import Keys
 from .namespaces import inside, namespaces, program, run
 from .relay import relay
@@ -121,7 +121,7 @@ class Lab:
         """What the hosts call themselves in the lease file, by position, verbatim. dnsmasq rewrites it with the next lease."""
         expiry = int(time.time()) + 86400
         pairs = zip(self.hosts, names, strict=False)
-        lines = [b"%d %s %s %s\n" % (expiry, host.mac.encode(), host.ip.encode(), name) for host, name in pairs]
+        lines = [b"%d %s %s %s *\n" % (expiry, host.mac.encode(), host.ip.encode(), name) for host, name in pairs]
         self.path(self.spec.lease_file).write_bytes(b"".join(lines))
 
     def lease(self, host: LanHost, name: bytes, option: int = dhcp.HOST_NAME) -> None:
@@ -182,6 +182,11 @@ class Lab:
         """The same around something else that happens meanwhile."""
         return flowing(flows, self.server, self.server6)
 
+    def busy(self, flows: Iterable[Flow]) -> AbstractContextManager[None]:
+        """The same again and again, for as long as something else happens."""
+        wanted = list(flows)
+        return again_and_again(lambda: self.flows(wanted))
+
     # --- the truth
 
     def truth(self) -> dict[str, Passed]:
@@ -222,7 +227,8 @@ def lab(spec: LabSpec | None = None, **options: Any) -> Iterator[Lab]:
         firewall.install(inside_router, spec)
         keys = Keys(folder, spec.host_keys) if {"dropbear", "sshd"} & set(spec.servers) else None
         built = Lab(spec, inside_router, wan, hosts, keys, stack)
-        built.set_names(NAMES)
+        if "dnsmasq" not in spec.servers:  # it reads them as leases of its own
+            built.set_names(NAMES)
         built.set_faults()
         for host in hosts:
             _introduce(host)

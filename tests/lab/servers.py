@@ -13,6 +13,7 @@ from pathlib import Path
 from . import dhcp
 from .box import HOME, KEEPER, Box
 from .keys import Keys
+from .privileges import single_user
 from .sockets import wait_for_listener
 from .spec import LabSpec
 
@@ -50,7 +51,8 @@ def _homes(router: Box, keys: Keys | None) -> None:
         if keys:
             (ssh / "authorized_keys").write_text(keys.authorized, encoding="ascii")
             (ssh / "authorized_keys").chmod(0o600)
-    router.run("chown", "-R", f"{KEEPER}:{KEEPER}", "/tmp/home/keeper")
+    if not single_user():
+        router.run("chown", "-R", f"{KEEPER}:{KEEPER}", "/tmp/home/keeper")
 
 
 def _telnetd(router: Box, port: int, login: str) -> tuple[str, ...]:
@@ -84,6 +86,7 @@ def _sshd(router: Box, spec: LabSpec, keys: Keys) -> list[str]:
     folder = router.path("/etc/ssh")
     folder.mkdir(exist_ok=True)
     router.path("/run/sshd").mkdir(mode=0o755)
+    router.path("/var/log/lastlog").touch()
     lines = [*spec.sshd_options]
     for kind, path in keys.host_keys("sshd").items():
         (folder / kind).write_bytes(path.read_bytes())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from .sockets import End
 
 ROUTER_IP, WAN_IP, GATEWAY, SERVER = "192.168.1.1", "100.64.7.20", "100.64.7.1", "203.0.113.10"
+ROUTER_MAC = "02:00:5e:10:00:01"
 LAN6, ULA6, WAN6, SERVER6 = "2001:db8:1::", "fd00:db8:1::", "2001:db8:7::", "2001:db8:ffff::10"
 NAMES = (b"ali-laptop", b"sara-phone", b"reza-pc", b"mina-tablet")
 PASSWORD = "admin"

@@ -56,5 +56,5 @@ def test_any_bytes_can_stand_in_a_lease_file() -> None:
     with lab(hosts=2, servers=()) as network:
         network.set_names([b"$(reboot)", b"two\nlines \x1b[2J"])
         written = network.path("/tmp/dhcp.leases").read_bytes()
-        assert written.split(b" ", 3)[3].startswith(b"$(reboot)\n")
-        assert written.endswith(b" two\nlines \x1b[2J\n")
+        assert written.split(b" ", 3)[3].startswith(b"$(reboot) *\n")
+        assert written.endswith(b" two\nlines \x1b[2J *\n")

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from lab.flows import Flow, mixed
 from lab.network import Lab, Passed, lab
-from lab.spec import BACKENDS, WANS
+from lab.sockets import make_socket
+from lab.spec import BACKENDS, SERVER, WANS
 
 
 @pytest.fixture(scope="module", params=[(wan, backend) for wan in WANS for backend in BACKENDS], ids="-".join)
@@ -45,6 +47,19 @@ def test_what_the_router_says_itself_is_not_forwarded(network: Lab) -> None:
     words = ("busybox", "ping", "-q", "-c", "2", "203.0.113.10")
     assert "2 packets received" in network.box.run(*words)
     assert network.everything() == before
+
+
+def test_what_the_firewall_drops_has_come_as_far_as_its_first_rule(network: Lab) -> None:
+    host = network.hosts[0]
+    network.iptables("-I", "FORWARD", "1", "-s", host.ip, "-j", "DROP")
+    network.iptables("-I", "FORWARD", "1", "-s", host.ip)
+    before = network.truth()[host.ip]
+    with make_socket(host.namespace, socket.SOCK_DGRAM) as out:
+        out.sendto(bytes(72), (SERVER, 9))
+    assert network.settle()[host.ip] - before == Passed(0, 0, 100, 1)
+    assert network.iptables("-nvxL", "FORWARD").splitlines()[2].split()[:2] == ["1", "100"]
+    network.iptables("-D", "FORWARD", "1")
+    network.iptables("-D", "FORWARD", "1")
 
 
 def test_everything_that_flows_at_once_is_somebodys(network: Lab) -> None:

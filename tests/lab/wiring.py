@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .namespaces import inside, run
-from .spec import GATEWAY, LAN6, ROUTER_IP, SERVER, SERVER6, ULA6, WAN6, WAN_IP, LabSpec, LanHost
+from .spec import GATEWAY, LAN6, ROUTER_IP, ROUTER_MAC, SERVER, SERVER6, ULA6, WAN6, WAN_IP, LabSpec, LanHost
 
 
 def wire(spec: LabSpec, router: str, wan: str, hosts: Iterable[LanHost]) -> None:
     for namespace in (router, wan):
         _ipv6(namespace, spec.ipv6)
     _wan_link(spec, router, wan)
-    _links(router, f"link add {spec.lan} type bridge", f"link set {spec.lan} up", f"address add {ROUTER_IP}/24 dev {spec.lan}")
+    # An address of its own: else a bridge takes the lowest of its ports', and with a new port nobody finds it for a while.
+    _links(router, f"link add {spec.lan} address {ROUTER_MAC} type bridge", f"link set {spec.lan} up")
+    _links(router, f"address add {ROUTER_IP}/24 dev {spec.lan}")
     for host in hosts:
         plug_in(spec, router, host)
     _sysctl(router, ("net/ipv4/ip_forward",), "1")

@@ -137,6 +137,60 @@ def test_the_firmware_puts_its_rules_in_front_and_the_interface_changes(control:
         assert after["chain"]["problems"] == []
 
 
+def test_router_info(control: Control) -> None:
+    zero, rest = "0" * 32, "00000400 00000001 00000000 00000001"
+    routes = f"{zero} 00 {zero} 00 {zero} {rest}     ppp0\n20010db8{zero[8:]} 40 {zero} 00 {zero} {rest}      br0\n"
+    six = {"/proc/sys/net/ipv6/conf/all/forwarding": "1\n", "/proc/net/ipv6_route": routes}
+    with serve(RouterSpec(files={"/proc/version": "Linux version 2.6.30 (a@b) (gcc) #3\n", **six})) as routers:
+        router = routers[0]
+        untouched = router.foreign_firewall(chain="")
+        found = control.module(router, "router_info").result()
+        assert (found["_state"], found["changed"], found["fit"]) == ("SUCCESS", False, True)
+        assert found["system"] == {"name": None, "version": "3.12L.04.A2pB023k.d20k_rc2", "model": None, "kernel": "2.6.30"}
+        assert found["iptables"] == {"program": "iptables", "version": "1.4.21", "backend": None}
+        assert found["nftables"] is None
+        assert found["wan"] == [{"interface": "ppp0", "addresses": ["100.64.7.20/32"], "received_bytes": 0, "sent_bytes": 0}]
+        assert found["lan"] == [{"interface": "br0", "addresses": ["192.168.1.1/24"]}]
+        assert (found["hosts"], found["profile"], found["name"], found["table"]) == (15, "broadcom", "TRAFFIC", "filter")
+        assert found["sources"]["names"] == ["lanhosts show all"]
+        assert found["chain"] == control.module(router, "counters_info").result()["chain"]
+        assert [one["code"] for one in found["findings"]] == ["ipv6_uncounted"]
+        assert router.foreign_firewall(chain="") == untouched
+        assert sessions_ended_well(router)
+
+
+def test_router_info_of_a_router_that_lacks_things(control: Control) -> None:
+    with serve() as routers:
+        routers[0].set_faults(no_default_route=True, no_iptables=True)
+        found = control.module(routers[0], "router_info").result()
+        assert (found["_state"], found["fit"]) == ("SUCCESS", False)
+        assert [one["code"] for one in found["findings"]] == ["no_iptables", "no_wan"]
+        assert (found["iptables"], found["wan"], found["hosts"], found["chain"]) == (None, [], None, None)
+        assert found["lan"]
+
+
+def test_a_survey_ends_with_its_connection(control: Control) -> None:
+    """A router that is gone must not look like one that lacks everything."""
+    with serve() as routers:
+        for command in (3, 7):
+            routers[0].set_faults(cut_at_command=command)
+            found = control.module(routers[0], "router_info").result()
+            assert (found["_state"], "findings" in found) == ("FAILED!", False)
+            assert "closed the connection in the middle of `" in found["msg"]
+
+
+def test_findings_cost_a_command_line_nothing(control: Control) -> None:
+    """Those of the profile each cost an exchange: router_info asks them, a reading only tells what it has read anyway."""
+    spec = RouterSpec(wan_ip="10.0.0.2", files={"/proc/modules": "pktflow 85344 2 - Live 0xc0ca2000 (P)\n"})
+    with serve(spec) as routers:
+        router = routers[0]
+        for name in ("counters_info", "chain"):
+            assert [one["code"] for one in control.module(router, name).result()["findings"]] == ["behind_nat"]
+        assert not any("/proc/modules" in line for session in router.sessions for line in session.lines)
+        thorough = control.module(router, "router_info").result()
+        assert [one["code"] for one in thorough["findings"]] == ["broadcom_flow_cache", "behind_nat"]
+
+
 def test_an_interface_that_the_router_does_not_have(control: Control) -> None:
     with serve() as routers:
         failed = control.module(routers[0], "chain", wan_interfaces="pp0").result()

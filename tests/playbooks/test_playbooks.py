@@ -15,7 +15,7 @@ from control import Control, Place
 from router.serving import serve
 from router.spec import HOSTILE_NAMES, RouterSpec, fleet, hostile_hosts
 
-PLAYBOOKS = ["hosts", "setup_traffic", "report", "flush_traffic", "remove_traffic", "live"]
+PLAYBOOKS = ["hosts", "setup_traffic", "report", "flush_traffic", "remove_traffic", "live", "check"]
 
 
 def report_of(control: Control, router: str = "home") -> dict[str, Any]:
@@ -77,6 +77,24 @@ def test_from_set_up_to_removal(control: Control) -> None:
         assert without.recap()["failed"] == 1
         assert "Run setup_traffic first" in without.out
         assert report_of(control) == old, "the old files stay"
+
+
+def test_check(control: Control) -> None:
+    spec = RouterSpec(wan_ip="192.168.0.20", files={"/proc/modules": "pktflow 85344 2 bcm_enet, Live 0xc0ca2000 (P)\n"})
+    with serve(spec) as routers:
+        run = control.playbook(routers[0], "check")
+        assert run.status == 0, run.out
+        assert run.recap() == {"ok": 2, "changed": 0, "unreachable": 0, "failed": 0, "skipped": 0, "rescued": 0, "ignored": 0}
+        assert "System     firmware 3.12L.04.A2pB023k.d20k_rc2" in run.out
+        assert "\n! Broadcom's flow cache is loaded" in run.out
+        assert "\n! ppp0 has a private address (192.168.0.20): another router stands" in run.out
+        assert "\nFit, but not for all traffic" in run.out
+
+        routers[0].set_faults(no_iptables=True)
+        run = control.playbook(routers[0], "check")
+        assert run.status == 0, "what was found is no failure"
+        assert "Firewall   no iptables" in run.out
+        assert "\nNot fit: 127.0.0.1 port" in run.out
 
 
 def test_a_failed_router_does_not_spoil_the_others(control: Control) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from . import layouts
@@ -29,6 +29,7 @@ class System(Protocol):
     def uptime(self) -> float: ...
     def iptables(self, words: list[str]) -> str | None: ...
     def option(self, name: str) -> str: ...
+    def files(self) -> Mapping[str, str]: ...
 
 
 def answer(system: System, line: str) -> str:
@@ -89,6 +90,7 @@ def _cat(system: System, words: list[str], line: str) -> str:
         "/proc/uptime": lambda: f"{system.uptime():.2f} {system.uptime() * 0.92:.2f}\n",
         "/proc/net/dev": lambda: layouts.proc_net_dev(system.interfaces()),
         "/proc/net/arp": lambda: layouts.proc_net_arp(system.arp()),
+        **{name: lambda text=text: text for name, text in system.files().items()},
     }
     return "".join(
         files[name]() if name in files else f"cat: {name}: No such file or directory\n" for name in words[1:]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+from collections.abc import Mapping
 
 from .layouts import ArpEntry, Interface, LeaseEntry, Route
 from .router import Counters, Router
@@ -33,6 +34,9 @@ class EmulatedSystem:
             "software": "3.12L.04.A2pB023k.d20k_rc2",
         }
         return options[name]
+
+    def files(self) -> Mapping[str, str]:
+        return self._router.spec.files
 
     def uptime(self) -> float:
         return self._router.uptime

@@ -53,6 +53,9 @@ class RealSystem:
         }
         return options[name]
 
+    def files(self) -> dict[str, str]:
+        return {name: _read(name) for name in ("/proc/modules", "/proc/version")}
+
     def uptime(self) -> float:
         return float(_read("/proc/uptime").split()[0])
 
@@ -111,7 +114,7 @@ def _run(*words: str) -> str:
 
 
 def _lease(line: bytes) -> LeaseEntry:
-    expiry, mac, ip, *name = line.split(b" ", 3)
+    expiry, mac, ip, *name = line.removesuffix(b" *").split(b" ", 3)
     left = max(0, int(expiry) - int(time.time()))
     return LeaseEntry(mac.decode(), ip.decode(), left, name[0] if name else None)
 
@@ -154,7 +157,7 @@ def login(words: list[str]) -> int:
         faults = faults.changed(**json.loads(options.faults.read_text(encoding="utf-8")))
     spec = RouterSpec(
         hosts=(), user=options.user, password=options.password, prompt=options.prompt, max_sessions=0, faults=faults, firewall=(),
-        lanhosts_layout=options.lanhosts_layout,
+        lanhosts_layout=options.lanhosts_layout, login=options.login,
     )  # fmt: skip
     # When the client drops the connection, the terminal hangs up; the transcript is still to be written then.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -176,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--iptables", default="iptables-legacy", metavar="PROGRAM")
     parser.add_argument("--user", default="admin")
     parser.add_argument("--password", default="admin")
+    parser.add_argument("--login", choices=("user", "password", "none"), default="user", help="what it asks for")
     parser.add_argument("--prompt", default=" > ")
     parser.add_argument("--lanhosts-layout", choices=("words", "seconds", "bare"), default="words")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="a JSON object, read at login; see router/faults.py")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -99,6 +100,8 @@ class RouterSpec:
     """More of them, run after the firmware's and not repeated at a restart: a hand-made chain, for instance."""
     counters_32_bit: bool = False
     uptime: float = 3120.0
+    files: Mapping[str, str] = field(default_factory=dict)
+    """More files that ``cat`` shows, by path, such as ``/proc/modules``."""
     max_sessions: int = 2
     tries: int = 3
     lockout_seconds: float = 300.0

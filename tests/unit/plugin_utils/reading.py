@@ -19,6 +19,10 @@ from typing import Any
 
 import yaml
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counter
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_json import read_json
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NftTable
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_text import read_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import (
     Kind,
     ParseError,
@@ -54,6 +58,18 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
     "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
     "addresses": ("ip_addr", "ifconfig_addresses", "ifconfig_flags_addresses"),
     "uptime": ("proc_uptime", "uptime", "sysinfo"),
+    "system": (
+        "openwrt_release",
+        "ddwrt_banner",
+        "nvram_system",
+        "edgeos_version",
+        "os_release",
+        "device_model",
+        "uname",
+        "swversion",
+        "proc_version",
+    ),
+    "programs": ("program_version",),
     "chains": ("iptables", "ip6tables"),
 }
 #: What the samples call a kind of records -> what parse() calls it.
@@ -64,10 +80,14 @@ KINDS: Mapping[str, Kind] = {
     "interfaces": "interfaces",
     "addresses": "addresses",
     "uptime": "uptime",
+    "system": "system",
+    "programs": "programs",
     "chain": "chains",
 }
-#: Read elsewhere (test_dialogue.py), or not yet.
-NOT_OURS = frozenset({"dialogue", "nft"})
+#: Fixtures that no template reads: nft's listings have readers of their own.
+NFT = "nft"
+#: Read elsewhere (test_dialogue.py).
+NOT_OURS = frozenset({"dialogue"})
 
 
 @dataclass(frozen=True)
@@ -124,6 +144,11 @@ def read(kind: Kind, text: str) -> list[Any]:
     raise refusals[0]
 
 
+def read_nft(text: str) -> list[NftTable]:
+    """The tables of a listing of nft, in either form. Raises NotUnderstood."""
+    return (read_json if text.lstrip().startswith("{") else read_text)(quiet(text))
+
+
 def code_of(text: str) -> str | None:
     return error_code(quiet(text), ERRORS)
 
@@ -147,6 +172,14 @@ def _address(one: Any) -> dict[str, Any]:
     return {"interface": one.interface, "ip": one.ip, "prefix": one.prefix}
 
 
+def _system(one: Any) -> dict[str, Any]:
+    return {"name": one.name, "version": one.version, "model": one.model, "kernel": one.kernel}
+
+
+def _program(one: Any) -> dict[str, Any]:
+    return {"name": one.name, "version": one.version, "backend": one.backend}
+
+
 def _rule(one: Any) -> dict[str, Any]:
     ways = {"in": one.in_interface, "out": one.out_interface}
     places = {"source": one.source, "destination": one.destination}
@@ -159,6 +192,8 @@ _ONE: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "routes": lambda one: {"interface": one},
     "interfaces": _counters,
     "addresses": _address,
+    "system": _system,
+    "programs": _program,
 }
 
 
@@ -170,6 +205,21 @@ def objects(kind: str, records: Sequence[Any]) -> list[dict[str, Any]]:
     if kind == "uptime":
         return [{"kind": kind, "seconds": records[0]}]
     return [{"kind": kind, "records": [_ONE[kind](one) for one in records]}]
+
+
+def nft_records(tables: Sequence[NftTable]) -> list[dict[str, Any]]:
+    """Everything that counts."""
+    found: list[tuple[NftTable, str, str, str | None, Counter | None]] = []
+    for table in tables:
+        found += [(table, "counter", name, None, counter) for name, counter in table.counters.items()]
+        found += [(table, "set", name, key, counter) for name, one in table.sets.items() for key, counter in one.elements.items()]
+        found += [(table, "rule", name, rule.comment, rule.counter) for name, one in table.chains.items() for rule in one.rules]
+    return [
+        {"family": table.family, "table": table.name, "object": what, "name": name, "key": key}
+        | {"packets": counter.packets, "bytes": counter.bytes}
+        for table, what, name, key, counter in found
+        if counter
+    ]
 
 
 def wanted(expected: Mapping[str, Any]) -> dict[str, Any]:

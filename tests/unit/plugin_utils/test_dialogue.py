@@ -130,11 +130,12 @@ def talk(
     candidates: tuple[_profile.Profile, ...] = (),
     cut: int | None = None,
     commands: tuple[str, ...] = ("arp show",),
+    accepted: bool = False,
 ) -> tuple[list[str], Wire, Session]:
     """Log in, run commands, log out. The log-out happens on every path."""
     clock = Clock()
     wire = Wire(device, clock, sizes, cut)
-    session = Session(wire, "192.168.1.1 port 23", Credentials(user, password), profile, candidates, Limits(), clock)
+    session = Session(wire, "192.168.1.1 port 23", Credentials(user, password, accepted), profile, candidates, Limits(), clock)
     try:
         session.login()
         return [session.run(command).replace("\r\n", "\n") for command in commands], wire, session
@@ -310,6 +311,51 @@ def test_a_line_of_the_log_hides_the_first_prompt() -> None:
             return f"\n{self.prompt}" if line == "" else super().take(line)
 
     assert talk(Noisy({"arp": ARP}))[0] == [ARP]
+
+
+MOTD = "\nBusyBox v1.36.1\n\nLast login: Sun Mar  3 09:00:01 2024 from 192.168.1.2\nUser: root  Password: unchanged\n"
+
+
+@pytest.mark.parametrize("banner", ["", "BCM96338 ADSL Router\n", MOTD])
+@given(sizes=pieces)
+def test_the_protocol_has_logged_in(banner: str, sizes: Iterated) -> None:
+    """As SSH does: what looks like a question for a user name is none then."""
+    device = Device({"arp": ARP}, asks=[], banner=banner)
+    assert talk(device, iter(sizes), accepted=True)[0] == [ARP]
+    assert not {"admin", "secret", ""} & set(device.lines)
+
+
+@pytest.mark.parametrize("asks", [["Login: ", "Password: "], ["password: "]])
+@given(sizes=pieces)
+def test_the_protocol_has_logged_in_and_the_router_asks_again(asks: list[str], sizes: Iterated) -> None:
+    device = Device({"arp": ARP}, asks=asks)
+    assert talk(device, iter(sizes), accepted=True)[0] == [ARP]
+    assert device.lines[: len(asks)] == ["admin", "secret"][-len(asks) :]
+
+
+def test_the_protocol_has_logged_in_and_the_password_is_another_one() -> None:
+    device = Device({"arp": ARP}, password="another")
+    with pytest.raises(DialogueError, match="tried once only"):
+        talk(device, accepted=True)
+    assert device.wrong == 1
+    assert device.lines == ["admin", "secret"]
+
+
+def test_a_prompt_is_not_waited_for_after_the_protocol_has_logged_in() -> None:
+    waited = [talk(Device({"arp": ARP}, asks=[]), accepted=accepted)[1].clock.now for accepted in (True, False)]
+    assert waited[0] < waited[1]
+
+
+def test_after_the_protocol_has_logged_in_a_prompt_may_be_hidden_or_wait_for_enter() -> None:
+    class Quiet(Device):
+        def greet(self) -> str:
+            return self.banner
+
+        def take(self, line: str) -> str:
+            return f"\n{self.prompt}" if line == "" else super().take(line)
+
+    for banner in ("", "000000812 [Info..] [WST ] (x :1) scan\n"):
+        assert talk(Quiet({"arp": ARP}, asks=[], banner=banner), accepted=True)[0] == [ARP]
 
 
 def test_an_unknown_prompt_is_left_with_the_log_out_command() -> None:

@@ -39,6 +39,7 @@ def test_the_patterns_of_the_collection_compile() -> None:
     for profile in (_profile.common(), *_profile.builtin()):
         groups = [profile.recognize, profile.prompt, profile.noise, *profile.login.values(), *profile.errors.values()]
         assert all(pattern.compiled for group in groups for pattern in group)
+        assert all(sign.pattern.compiled for sign in profile.findings)
         assert profile.lan_interfaces is None or profile.lan_interfaces.compiled
 
 
@@ -56,11 +57,14 @@ def test_a_template_beside_the_profile_comes_first(tmp_path: Path) -> None:
 
 def test_own_wordings_are_added_to_the_common_ones(tmp_path: Path) -> None:
     more = "login: {failed: ['nope']}\nerrors: {not_found: ['what\\?']}\nnoise: ['beep']\n"
+    more += "findings:\n  - {code: turbo, command: turbo -s, pattern: '^on$', message: 'Turbo is on.\\n  Turn it off.'}\n"
     profile, common = load(written(tmp_path, VALID + more)), _profile.common()
     assert profile.login["failed"][0].pattern == "nope"
     assert [one.pattern for one in profile.login["failed"][1:]] == [one.pattern for one in common.login["failed"]]
     assert len(profile.errors["not_found"]) == len(common.errors["not_found"]) + 1
     assert [one.pattern for one in profile.noise] == ["beep", *(one.pattern for one in common.noise)]
+    assert [sign.code for sign in profile.findings] == ["turbo", *(sign.code for sign in common.findings)]
+    assert (profile.findings[0].command, profile.findings[0].pattern.pattern) == ("turbo -s", "^on$")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,12 @@ def test_own_wordings_are_added_to_the_common_ones(tmp_path: Path) -> None:
         (("name: mine", "name: mine\nsync: echo"), "sync: it must contain {token} once"),
         (("name: mine", "name: mine\nlogin: [x]"), "login: it must be a mapping of names to lists of patterns."),
         (("name: mine", "name: mine\nlogin: {faild: x}"), "login.faild: there is no such key. Did you mean failed?"),
+        (("name: mine", "name: mine\nfindings: [x]"), "findings[0]: it must have the keys code, command, pattern and message."),
+        (("name: mine", "name: mine\nfindings: [{code: Turbo}]"), "findings[0].code: it must be a word of small letters"),
+        (("name: mine", "name: mine\nfindings: [{code: a, comand: b}]"), "findings[0].comand: there is no such key. Did you mean command?"),
+        (("name: mine", "name: mine\nfindings: [{code: a, command: b}]"), "findings[0].pattern: it must be a text."),
+        (("name: mine", "name: mine\nfindings: [{code: a, command: b, pattern: '('}]"), "findings[0].pattern: it is not a regular"),
+        (("name: mine", "name: mine\nfindings: [{code: a, command: b, pattern: c}]"), "findings[0].message: it must be a text."),
         (("name: mine", "name: [mine"), "line 3: it is not YAML: "),
         ((VALID, "- a\n- list\n"), "it is not a mapping of keys to values"),
     ],

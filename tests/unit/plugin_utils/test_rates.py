@@ -205,9 +205,9 @@ def test_nobody() -> None:
 
 def test_idle_hosts_take_one_line() -> None:
     names = [f"device-{number:03}" for number in range(200)]
-    line = shown(used(*((f"10.0.{n // 250}.{n % 250}", name, 0, 0) for n, name in enumerate(names)))).split("\n")[-1]
+    line = shown(used(*((f"10.0.{n // 250}.{n % 250}", name, 0, 0) for n, name in enumerate(names)))).splitlines()[-1]
     assert line == "200 idle hosts: " + ", ".join(names[:6]) + " and 194 more"
-    one = shown(used(("10.0.0.2", "x" * 200, 0, 0), ("10.0.0.3", "y", 0, 0))).split("\n")[-1]
+    one = shown(used(("10.0.0.2", "x" * 200, 0, 0), ("10.0.0.3", "y", 0, 0))).splitlines()[-1]
     assert one == f"2 idle hosts: {'x' * 31}…, y"
 
 
@@ -218,7 +218,7 @@ def test_problems_of_the_chain_are_told() -> None:
 
 def test_an_interface_that_does_not_tell() -> None:
     text = shown(used(("10.0.0.2", "tv", MBIT, MBIT), passed=(None, None)))
-    assert text.split("\n")[-1].split() == ["all", "that", "passed", "ppp0", "not", "known", "not", "known"]
+    assert text.splitlines()[-1].split() == ["all", "that", "passed", "ppp0", "not", "known", "not", "known"]
     assert "not counted" not in text
 
 

@@ -197,3 +197,30 @@ def test_plain_values_come_out() -> None:
     found = report_of(Wrapped("home"), named([Wrapped("tv"), "\ud800x"]), NOW)
     assert {type(found.router), *(type(one.name) for one in found.hosts)} == {str}
     assert found.hosts[1].name == "\ufffdx"
+
+
+ALI = "02:00:5e:10:00:0b"
+
+
+@pytest.mark.parametrize(
+    ("address", "row"),
+    [
+        ("2001:db8:1::b", "192.168.1.11"),  # one of its addresses now
+        ("2001:db8:1:0:0:5eff:fe10:b", "192.168.1.11"),  # made of its MAC, given up since
+        ("2001:db8:1::77", "192.168.1.11"),  # a lease tells
+        ("2001:db8:1::99", "2001:db8:1::99"),  # nobody's
+        ("2001:db8:1:0:0:5eff:fe10:c", "2001:db8:1:0:0:5eff:fe10:c"),  # made of another one
+    ],
+)
+def test_the_addresses_of_a_device_are_one_row(address: str, row: str) -> None:
+    host = {"ip": "192.168.1.11", "mac": ALI, "name": "ali", "interface": "br0", "addresses": ["192.168.1.11", "2001:db8:1::b"]}
+    four = {"download_bytes": 5, "download_packets": 1, "upload_bytes": 7, "upload_packets": 1}
+    made = {
+        **reading(),
+        "hosts": [host],
+        "names": [{"ip": "2001:db8:1::77", "mac": ALI, "name": "ali"}],
+        "counters": [{"ip": "192.168.1.11", **four}, {"ip": address, **four}],
+        "unattributed": None,
+    }
+    found = {usage.ip: usage.amount.bytes for usage in report_of("home", made, NOW).hosts}
+    assert found == ({"192.168.1.11": 24} if row == "192.168.1.11" else {"192.168.1.11": 12, row: 12})

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NotUnderstood
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import ParseError, parse
 from ansible_collections.homenet.traffic.tests.unit.plugin_utils import reading
 from ansible_collections.homenet.traffic.tests.unit.plugin_utils.reading import Pair
 
 PARSED = FOLDERS = sorted(path.stem for path in reading.TEMPLATES.glob("*.textfsm"))
 FIXTURES = [pair for name in FOLDERS for pair in reading.pairs(reading.FIXTURES / name)]
+LISTINGS = list(reading.pairs(reading.FIXTURES / reading.NFT))
 MESSAGES = list(reading.pairs(reading.FIXTURES / "errors"))
 SAMPLES = list(reading.pairs(reading.SAMPLES)) if reading.SAMPLES.is_dir() else []
 
@@ -32,6 +34,16 @@ def test_a_fixture_is_read(pair: Pair) -> None:
         assert found == [reading.wanted(one) for one in pair.expected if one["kind"] == kind]
     if "error" in pair.kinds:
         refused_as(pair.expected[0].get("code", "rounded_counters"), pair, template.stem)
+
+
+@pytest.mark.parametrize("pair", LISTINGS, ids=name_of)
+def test_a_listing_of_nft_is_read(pair: Pair) -> None:
+    [expected] = pair.expected
+    if expected["kind"] == "error":
+        with pytest.raises(NotUnderstood):
+            reading.read_nft(pair.text)
+    else:
+        assert reading.nft_records(reading.read_nft(pair.text)) == expected["records"]
 
 
 def refused_as(code: str, pair: Pair, template: str) -> None:
@@ -72,7 +84,7 @@ def test_each_template_has_a_pair_for_each_of_its_kinds(template: str) -> None:
 def test_each_fixture_has_a_template() -> None:
     for path in reading.FIXTURES.rglob("*.txt"):
         assert path.with_suffix(".json").is_file(), path
-        assert path.relative_to(reading.FIXTURES).parts[0] in {*FOLDERS, "errors", "dialogue"}, path
+        assert path.relative_to(reading.FIXTURES).parts[0] in {*FOLDERS, reading.NFT, "errors", "dialogue", "findings"}, path
 
 
 @pytest.mark.parametrize("pair", MESSAGES, ids=name_of)
@@ -81,7 +93,7 @@ def test_an_error_message_is_classified(pair: Pair) -> None:
         assert reading.code_of(line) == pair.expected[0]["what"], line
 
 
-@pytest.mark.parametrize("pair", [pair for pair in FIXTURES if "error" not in pair.kinds], ids=name_of)
+@pytest.mark.parametrize("pair", [pair for pair in (*FIXTURES, *LISTINGS) if "error" not in pair.kinds], ids=name_of)
 def test_no_good_output_is_classified_as_an_error(pair: Pair) -> None:
     assert reading.code_of(pair.text) is None
 
@@ -93,7 +105,7 @@ if SAMPLES:  # elsewhere the copies of them among the fixtures are what is teste
 
     def test_every_kind_of_sample_has_a_reader() -> None:
         kinds = {kind for pair in SAMPLES for kind in pair.kinds}
-        assert kinds <= {*reading.KINDS, *reading.NOT_OURS, "error"}
+        assert kinds <= {*reading.KINDS, reading.NFT, *reading.NOT_OURS, "error"}
 
     @pytest.mark.parametrize("pair", [pair for pair in SAMPLES if not pair.kinds & reading.NOT_OURS], ids=name_of)
     def test_a_sample_is_read(pair: Pair) -> None:
@@ -122,8 +134,10 @@ def _found(kind: str, texts: list[str], expected: list[dict[str, Any]], used: se
 
 def _objects(kind: str, text: str) -> list[dict[str, Any]]:
     try:
+        if kind == reading.NFT:
+            return [{"kind": kind, "records": reading.nft_records(reading.read_nft(text))}]
         return reading.objects(kind, reading.read(reading.KINDS[kind], text))
-    except ParseError:
+    except (ParseError, NotUnderstood):
         return []
 
 
@@ -136,6 +150,8 @@ def _error(text: str, named: bool) -> dict[str, Any] | None:
         for name in names:
             with pytest.raises(ParseError):
                 parse(kind, reading.template(name), reading.quiet(text))
+    with pytest.raises(NotUnderstood):
+        reading.read_nft(text)
     return {"kind": "error"}
 
 

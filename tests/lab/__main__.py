@@ -1,0 +1,137 @@
+# Copyright: homenet.traffic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lab to play with: ``make lab``, or ``python tests/lab --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[0] = str(ROOT / "tests")  # and not this folder, whose modules have everyday names
+
+from lab import privileges  # noqa: E402
+from lab.firewall import WAYS  # noqa: E402
+from lab.flows import mixed  # noqa: E402
+from lab.network import Lab, LabSpec, lab  # noqa: E402
+from lab.spec import BACKENDS, PASSWORD, SHELLS, WANS  # noqa: E402
+
+SERVERS = ("telnet", "broadcom", "dropbear", "sshd", "dnsmasq")
+HELP = f"""Type here:
+  traffic [MB]      all hosts use the link (200)
+  truth             what passed, from the lab's own counters
+  host              one more host
+  name N NAME       host N asks for a lease under this name
+  reload [WAY]      the firmware's firewall again: {", ".join(WAYS)}
+  Ctrl-C            end"""
+
+
+def main() -> int:
+    options = vars(_parser().parse_args())
+    folder = options.pop("folder").resolve()
+    if why := privileges.missing():
+        print(why, file=sys.stderr)
+        return 1
+    privileges.enter()
+    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(0))
+    spec = LabSpec(servers=SERVERS, **options)
+    try:
+        with lab(spec) as network, _inventory(network, folder):
+            _tell(network, folder)
+            _talk(network)
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python tests/lab", description="A router with a real kernel, and hosts behind it.")
+    parser.add_argument("--hosts", type=int, default=3, metavar="N", help="behind the router (3)")
+    parser.add_argument("--wan", choices=WANS, default="ppp0")
+    parser.add_argument("--backend", choices=BACKENDS, default="legacy", help="what iptables is (legacy)")
+    parser.add_argument("--shell", choices=SHELLS, default="ash", help="of root (ash)")
+    parser.add_argument("--ipv6", action="store_true", help="dual stack")
+    where = ROOT / ".cache" / "lab"
+    parser.add_argument("--folder", type=Path, default=where, help="for the inventory; made, and removed at the end (.cache/lab)")
+    return parser
+
+
+@contextmanager
+def _inventory(network: Lab, folder: Path) -> Iterator[None]:
+    """The same router under a name for every way in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known = folder / "known_hosts"
+    known.write_text("".join(network.known_hosts(server) for server in ("dropbear", "sshd")), encoding="ascii")
+    ssh = {
+        "ansible_connection": "ansible.builtin.ssh", "ansible_user": "root", "ansible_ssh_private_key_file": str(network.key),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={known}",
+    }  # fmt: skip
+    telnet = {"ansible_connection": "homenet.traffic.telnet", "ansible_password": PASSWORD}
+    ways: dict[str, dict[str, Any]] = {
+        "telnet": {**telnet, "ansible_user": "root"}, "broadcom": {**telnet, "ansible_user": "admin"}, "dropbear": ssh, "sshd": ssh,
+    }  # fmt: skip
+    hosts = {}
+    for server, variables in ways.items():
+        host, port = network.at(server)
+        hosts[server] = {"ansible_host": host, "ansible_port": port, **variables}
+    (folder / "inventory.json").write_text(json.dumps({"routers": {"hosts": hosts}}, indent=1) + "\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+
+
+def _tell(network: Lab, folder: Path) -> None:
+    spec = network.spec
+    print(f"A router runs here: {spec.wan}, iptables-{spec.backend}, {len(network.hosts)} hosts behind it. All passwords: {PASSWORD}")
+    for server, user in (("telnet", "root"), ("broadcom", "admin")):
+        host, port = network.at(server)
+        print(f"  {server:10} telnet {host} {port}      user {user}")
+    for server in ("dropbear", "sshd"):
+        host, port = network.at(server)
+        print(f"  {server:10} ssh -i {network.key} -o UserKnownHostsFile={folder / 'known_hosts'} -p {port} root@{host}")
+    if not privileges.single_user():
+        print(f"  inside     {shlex.join(network.in_router('sh'))}")
+    print("Inventory, with a name for each of them:")
+    print(f"  ansible-playbook -i {folder / 'inventory.json'} --limit telnet playbooks/hosts.yml")
+    print(HELP, flush=True)
+
+
+def _talk(network: Lab) -> None:
+    """Until Ctrl-C; without a keyboard nobody types."""
+    for line in iter(sys.stdin.readline, ""):
+        try:
+            _do(network, *line.split())
+        except (ValueError, TypeError, IndexError, RuntimeError) as error:
+            print(f"{error}\n{HELP}")
+    threading.Event().wait()
+
+
+def _do(network: Lab, command: str = "", *words: str) -> None:
+    if command == "traffic":
+        network.flows(mixed(network.hosts, int(words[0]) if words else 200))
+    elif command == "host":
+        print(network.add_host().ip)
+    elif command == "name":
+        network.lease(network.hosts[int(words[0]) - 1], os.fsencode(" ".join(words[1:])))
+    elif command == "reload":
+        network.reload_firewall(*words)
+    elif command not in ("truth", ""):
+        raise ValueError(f"{command}: no such command")
+    for address, passed in network.everything().addresses.items() if command in ("traffic", "truth") else ():
+        print(f"  {address:20} down {passed.download_bytes:>13,} bytes   up {passed.upload_bytes:>13,} bytes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
