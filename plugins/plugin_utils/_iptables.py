@@ -206,7 +206,7 @@ class Iptables:
     def _look_closer(self, state: State) -> None:
         """What is taken away is taken away whole: also sub-chains that an earlier run has begun, and that nothing leads to yet."""
         for family in self._families if state != "present" else ():
-            family.seen = family.chains.observe(whole=True)
+            family.seen = family.chains.closer(family.observed)
 
     def _stop(self, change: Change) -> None:
         """Take the jumps away: what the chains have counted then is all that they will have."""
