@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _acceleration
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends, together
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
@@ -34,6 +35,7 @@ class ActionModule(RouterAction):
         "state": {"type": "str", "default": "present", "choices": ["present", "empty", "absent"]},
         "hosts": {"type": "list", "elements": "str", "default": ["arp"]},
         "prune": {"type": "bool", "default": False},
+        "acceleration": {"type": "str", "default": "keep", "choices": ["keep", "off"]},
     }
 
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
@@ -49,7 +51,7 @@ class ActionModule(RouterAction):
         state, prune = arguments["state"], arguments["prune"]
         given = host_list(arguments["hosts"])
         backends = Backends(router, arguments["backend"], state, learn=given is None)
-        router.foresee(READING, backends.listing())
+        router.foresee(READING, [*backends.listing(), *(_acceleration.listing() if state == "absent" else ())])
         known = known_hosts(router)
         backend = backends.look()
         other = backends.other(backend)
@@ -60,13 +62,20 @@ class ActionModule(RouterAction):
         result.update(state=state, changed=False, commands=[], before=counted_result(_together(both)))
         # All that can be refused is refused by this, before anything is changed.
         planned, after = backend.preview(state, hosts, interfaces, prune)
+        engines = _acceleration.to_turn_off(router.questions) if state == "present" and arguments["acceleration"] == "off" else []
+        again = _acceleration.on_commands(router.questions) if state == "absent" and router.questions.has_shell else []
         if self._task.check_mode:
-            result["commands"] = [*(other.preview("absent", (), (), False)[0] if other else ()), *planned]
+            taken_away = other.preview("absent", (), (), False)[0] if other else []
+            result["commands"] = [*taken_away, *planned, *_acceleration.off_commands(engines), *again]
         else:
             try:
                 for one in both[1:]:
                     one.bring("absent", (), (), False, result["commands"])
                 backend.bring(state, hosts, interfaces, prune, result["commands"])
+                if engines:
+                    _acceleration.turn_off(router.questions, engines, result["commands"])
+                if again:
+                    _acceleration.turn_on(router.questions, again, result["commands"])
             finally:
                 result["changed"] = bool(result["commands"])
                 result["before"] = counted_result(_together(both, final=True))

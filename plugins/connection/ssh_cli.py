@@ -246,11 +246,14 @@ routers:
 # ansible home -i inventory.yml -m ansible.builtin.raw -a 'arp show'
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Stream
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, executed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ssh import SshClient, SshOptions
 
 __all__ = ["Connection"]
@@ -268,15 +271,18 @@ class Connection(CliConnection):
     def _open_stream(self) -> Stream:
         return self._connected_client().shell()
 
-    def run_script(self, script: str) -> tuple[int, str]:
-        """Give a script to the router's shell, without a terminal: the exit status, and what was printed, errors too.
+    def open(self) -> tuple[Callable[[str], str] | Shell, _profile.Profile]:
+        """Log in. A real shell gets its scripts as the standard input of ``sh``, without a terminal; a command line has one."""
+        name = str(self.get_option("profile"))
+        if name != "auto" and (profile := _profile.load(name)).shell:
+            return Shell(self._run_script, self.where), profile
+        run, profile = super().open()
+        return (Shell(self._run_script, self.where) if profile.shell else run), profile
 
-        Only for real shells: a command line of another kind would run the lines one by one. Raises TrafficError.
-        """
+    def _run_script(self, made: Script) -> str:
         limits = self._limits()
-        data = script.encode("utf-8", "surrogateescape")
-        status, output = self._connected_client().execute("sh", data, limits.command, limits.output)
-        return status, output.decode("utf-8", "replace")
+        status, output = self._connected_client().execute("sh", made.text.encode(), limits.command, limits.output)
+        return executed(made, self.where, status, output.decode("utf-8", "replace"))
 
     def _credentials(self) -> Credentials:
         return replace(super()._credentials(), accepted=True)

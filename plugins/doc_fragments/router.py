@@ -40,6 +40,17 @@ attributes:
 
     CHAIN = r"""
 options:
+  backend:
+    description:
+      - What counts on the router. V(iptables) is the chain, of IPv4 and where the router has it of IPv6. V(nftables) is a table of
+        sets of its own, for IPv4 and IPv6, which learns a host with its first packet.
+      - V(auto) leaves what is installed. Where nothing is, it takes nftables where the router can count with it, since its sets cost the
+        router the same for a thousand hosts as for one, and iptables otherwise.
+      - O(chain) and O(table) are for iptables only.
+      - Without it, the variable C(traffic_backend) counts, then the default.
+    type: str
+    choices: [auto, iptables, nftables]
+    default: auto
   chain:
     description: The name of the chain. Without it, the variable C(traffic_chain) counts, then the default.
     type: str

@@ -42,6 +42,16 @@ options:
       - Without it, the variable C(traffic_prune) counts, then the default.
     type: bool
     default: false
+  acceleration:
+    description:
+      - V(off) turns off, with O(state=present), what passes packets by the counters and can be turned off from the command line until the
+        router restarts (Broadcom's flow cache, shortcut forwarding, Qualcomm's connection manager). O(state=absent) turns it on again.
+        A fast line may become slower without it.
+      - V(keep) changes nothing of it.
+      - Without it, the variable C(traffic_acceleration) counts, then the default.
+    type: str
+    choices: [keep, 'off']
+    default: keep
 seealso:
   - module: homenet.traffic.counters_info
 """
@@ -114,6 +124,7 @@ hosts:
       mac: 00:11:22:33:44:55
       name: ali-laptop
       interface: br0
+      addresses: [192.168.1.2, "2001:db8:1::2"]
 names:
   description: The names of devices that the router knows but that are not there now.
   returned: success
@@ -220,4 +231,16 @@ notes:
   type: list
   elements: str
   sample: []
+backend:
+  description: What counts on the router, V(iptables) or V(nftables).
+  returned: success
+  type: str
+  sample: iptables
+sources:
+  description: The commands that told each thing, in the ways of the router profile.
+  returned: success
+  type: dict
+  sample:
+    neighbors: [ip neigh]
+    names: [cat /tmp/dhcp.leases]
 """

@@ -61,6 +61,7 @@ hosts:
       mac: 00:11:22:33:44:55
       name: ali-laptop
       interface: br0
+      addresses: [192.168.1.2, "2001:db8:1::2"]
 names:
   description: The names of devices that the router knows but that are not there now.
   returned: success
@@ -220,4 +221,16 @@ notes:
   type: list
   elements: str
   sample: []
+backend:
+  description: What counts on the router, V(iptables) or V(nftables).
+  returned: success
+  type: str
+  sample: iptables
+sources:
+  description: The commands that told each thing, in the ways of the router profile.
+  returned: success
+  type: dict
+  sample:
+    neighbors: [ip neigh]
+    names: [cat /tmp/dhcp.leases]
 """

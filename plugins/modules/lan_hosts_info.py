@@ -40,6 +40,7 @@ hosts:
       mac: 00:11:22:33:44:55
       name: ali-laptop
       interface: br0
+      addresses: [192.168.1.2, "2001:db8:1::2"]
   contains:
     ip:
       description: The address.

@@ -42,7 +42,7 @@ class Backends:
     def _nftables(self) -> Nftables:
         """Only where it is needed: Ansible compiles a collection's modules in every run."""
         if self._nft is None:
-            from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import NftSettings  # noqa: PLC0415
+            from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NftSettings  # noqa: PLC0415
             from ansible_collections.homenet.traffic.plugins.plugin_utils._nftables import Nftables  # noqa: PLC0415
 
             self._nft = Nftables(self._router.questions, self._router.where, NftSettings(learn=self._learn))

@@ -75,4 +75,3 @@ def plan_copy(settings: Settings, observed: Observed, still: Chain) -> tuple[Ste
     if not plain_jumps(settings, observed):
         steps.append(Step("insert", "FORWARD", jump_rule(settings)))
     return tuple(steps)
-

@@ -311,7 +311,7 @@ class Session:
             raise DialogueError(f"{self._where}: not logged in.")
         self._received.clear()
         self._deadline = self._clock() + self._limits.command
-        self._doing = "a script"
+        self._doing = made.what
         self._send(made.text.removesuffix("\n"))
         # The marks are searched for only when the last one can be there: the answer may be long.
         while f"{made.end}".encode() not in self._received or (output := between_marks(made, self._text())) is None:

@@ -46,7 +46,8 @@ class _Family:
     @property
     def observed(self) -> Observed:
         """What was seen. Only after ``look``."""
-        assert self.seen is not None
+        if self.seen is None:
+            raise ValueError("nobody looked yet")
         return self.seen
 
     @property

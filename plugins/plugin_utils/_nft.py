@@ -9,22 +9,25 @@ Pure, and the only place that spells an nft command. What the table is like stan
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, ZERO, Counter
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import check_interface
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_list import FAMILY
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import (
     CHAINS,
-    FAMILY,
     PRIORITY,
     RESTS,
     SETS,
     WORDS,
     NftChain,
+    NftError,
     NftRule,
     NftSet,
+    NftSettings,
     NftTable,
     by_address,
     counting,
@@ -35,7 +38,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import 
     marker,
     plain,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
 LINE_LIMIT = 480  # bytes; BusyBox ash cuts a terminal's line at 1,024
 
@@ -43,34 +45,8 @@ LINE_LIMIT = 480  # bytes; BusyBox ash cuts a terminal's line at 1,024
 #: that IPv6 routes. The backend adds the LAN's own networks.
 LEARNED = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "2000::/3", "fc00::/7")
 
-_TABLE_NAME = re.compile(r"homenet_[a-z0-9_]{1,20}")
-
-
-class NftError(TrafficError):
-    """Something about the table that only the user can decide."""
-
 
 # What is wanted
-
-
-@dataclass(frozen=True)
-class NftSettings:
-    """Which table; whether a host that nobody named is counted by itself from its first packet on; for how many there is room.
-
-    A terminal gives up at 1 MiB of output: with 2,048 addresses of each family a full table stays below.
-    """
-
-    table: str = "homenet_traffic"
-    learn: bool = True
-    size: int = 2048
-
-    def __post_init__(self) -> None:
-        if not _TABLE_NAME.fullmatch(self.table):
-            raise NftError(
-                f"{self.table!r} cannot name the table: 'homenet_', then lower-case letters, digits and '_', so that it is nobody else's."
-            )
-        if not 1 <= self.size <= 65536:
-            raise NftError(f"{self.size} is no size for the sets: 1 to 65,536.")
 
 
 @dataclass(frozen=True)
@@ -137,7 +113,7 @@ def transaction(lines: Iterable[str], check: bool = False) -> str:
 
 def for_people(lines: Iterable[str]) -> list[str]:
     """The lines of a transaction as single commands for a shell."""
-    return [f"nft {line}" if re.fullmatch(r"[\w. -]+", line) else f"nft '{line}'" for line in lines]
+    return [f"nft {line}" if re.fullmatch(r"[\w. -]+", line) else f"nft {shlex.quote(line)}" for line in lines]
 
 
 def as_lines(settings: NftSettings, table: NftTable | None) -> list[str]:
@@ -156,8 +132,9 @@ def as_lines(settings: NftSettings, table: NftTable | None) -> list[str]:
         draft.create_chain(name)
     for name in sorted(table.chains, key=_in_order):
         draft.write(name, tuple(rule.words for rule in table.chains[name].rules))
-    for name in (f"hosts{version}" for version in WORDS):
-        for host in sorted(table.sets[name].elements if name in table.sets else (), key=by_address):
+    for version in WORDS:
+        name = f"hosts{version}"
+        for host in sorted(known({name: table.sets[name]} if name in table.sets else {}, version), key=by_address):
             draft.lines.append(f"add element {draft.where} {name} {{ {host} }}")
     return draft.lines
 

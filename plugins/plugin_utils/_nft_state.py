@@ -16,12 +16,12 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import (
     Problem,
     Status,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import NftSettings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import (
     RESTS,
     SETS,
     WORDS,
     NftChain,
+    NftSettings,
     NftTable,
     by_address,
     counting,

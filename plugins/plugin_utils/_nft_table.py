@@ -32,14 +32,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, Counter, Direction
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_list import TABLE
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
-FAMILY = "inet"
 PRIORITY = -5
 RESTS = ("rest_download", "rest_upload")
 WORDS: Mapping[int, str] = {4: "ip", 6: "ip6"}
 SETS: Mapping[str, str] = {f"{what}{version}": f"ipv{version}_addr" for what in ("hosts", *DIRECTIONS) for version in WORDS}
 CHAINS = ("learn", "download", "upload", "forward")
-
 LARGEST = 2**64 - 1
 
 _MARKER = re.compile(r"marker_([0-9a-f]{16})")
@@ -51,8 +51,32 @@ _VARYING_RULE = re.compile(
 )
 
 
+class NftError(TrafficError):
+    """Something about the table that only the user can decide."""
+
+
 class NotUnderstood(ValueError):
     """A listing that is not read: what is wrong, and where."""
+
+
+@dataclass(frozen=True)
+class NftSettings:
+    """Which table; whether a host that nobody named is counted by itself from its first packet on; for how many there is room.
+
+    A terminal gives up at 1 MiB of output: with 2,048 addresses of each family a full table stays below.
+    """
+
+    table: str = TABLE
+    learn: bool = True
+    size: int = 2048
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"homenet_[a-z0-9_]{1,20}", self.table):
+            raise NftError(
+                f"{self.table!r} cannot name the table: 'homenet_', then lower-case letters, digits and '_', so that it is nobody else's."
+            )
+        if not 1 <= self.size <= 65536:
+            raise NftError(f"{self.size} is no size for the sets: 1 to 65,536.")
 
 
 @dataclass(frozen=True)
@@ -181,7 +205,7 @@ def interfaces_of(table: NftTable) -> list[str]:
 def known(sets: Mapping[str, NftSet], version: int) -> set[str]:
     """The addresses of a family that are counted by themselves, or were."""
     mine = (sets.get(f"{what}{version}") for what in ("hosts", *DIRECTIONS))
-    return {host for one in mine if one for host in one.elements}
+    return {host for one in mine if one for host in one.elements if _is_address(host, version)}
 
 
 def is_incomplete(table: NftTable) -> bool:
@@ -207,8 +231,12 @@ def foreign(table: NftTable) -> list[str]:
 
 def _is_element(name: str, key: str, counter: Counter | None) -> bool:
     """Whether an element of a set of ours is an address, with a counter where there must be one."""
+    return _is_address(key, int(name[-1])) and (name.startswith("hosts") or counter is not None)
+
+
+def _is_address(text: str, version: int) -> bool:
     try:
-        (IPv4Address if name.endswith("4") else IPv6Address)(key)
+        (IPv4Address if version == 4 else IPv6Address)(text)
     except ValueError:
         return False
-    return name.startswith("hosts") or counter is not None
+    return True

@@ -46,12 +46,17 @@ class Read:
 
 @dataclass(frozen=True)
 class Sign:
-    """A command, what in its answer means that traffic will not be counted, and how the user is told."""
+    """A command, what in its answer means that traffic will not be counted, and how the user is told.
+
+    ``off`` and ``on`` turn it off until the next restart and on again, where a command can.
+    """
 
     code: str
     command: str
     pattern: Pattern
     message: str
+    off: str | None = None
+    on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -269,7 +274,8 @@ class _Checker:
     def sign(self, value: Any, key: str) -> Sign:
         if not isinstance(value, dict):
             raise self.error(key, "it must have the keys code, command, pattern and message.")
-        self.known(value, f"{key}.", ("code", "command", "pattern", "message"))
+        value = {{True: "on", False: "off"}.get(name, name): one for name, one in value.items()}  # YAML reads these words as such
+        self.known(value, f"{key}.", ("code", "command", "pattern", "message", "off", "on"))
         code = self.text(value.get("code"), f"{key}.code")
         if not re.fullmatch("[a-z][a-z0-9_]*", code):
             raise self.error(f"{key}.code", "it must be a word of small letters, digits and '_'.")
@@ -278,6 +284,8 @@ class _Checker:
             self.command(value.get("command"), f"{key}.command"),
             self.pattern(value.get("pattern"), f"{key}.pattern"),
             " ".join(self.text(value.get("message"), f"{key}.message").split()),
+            self.optional_command(value.get("off"), f"{key}.off"),
+            self.optional_command(value.get("on"), f"{key}.on"),
         )
 
     def template(self, value: Any, key: str) -> Path:

@@ -165,6 +165,15 @@ class Questions:
                 seen[sign.code] = sign
         return list(seen.values())
 
+    def known_signs(self) -> tuple[Sign, ...]:
+        """The findings that the profile knows."""
+        return self._profile.findings
+
+    def forget_signs(self) -> None:
+        """Look anew for them."""
+        for sign in self._profile.findings:
+            self._said.pop(sign.command, None)
+
     def read_or_warn(self, kind: Kind) -> list[Any]:
         """Something that is good to know but that counting does not hang on."""
         try:

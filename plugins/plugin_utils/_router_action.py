@@ -17,9 +17,8 @@ from ansible.utils.display import Display
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
-from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template, visible
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     counted_result,
@@ -30,12 +29,12 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     wan_result,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
-from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, between_marks
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, executed
 
 display = Display()
 
-CONNECTIONS = ("homenet.traffic.telnet",)  # to a command line; any other that runs commands leads to a real shell
-VARIABLES = ("profile", "backend", "chain", "table", "wan_interfaces", "hosts", "prune")
+CONNECTIONS = ("homenet.traffic.telnet", "homenet.traffic.ssh_cli")  # to a command line; any other that runs commands leads to a real shell
+VARIABLES = ("profile", "backend", "chain", "table", "wan_interfaces", "hosts", "prune", "acceleration")
 
 
 class RouterAction(ActionBase):  # type: ignore[misc]
@@ -117,19 +116,9 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
         def run_script(made: Script) -> str:
             done = self._low_level_execute_command("sh", in_data=made.text.encode(), executable="", encoding_errors="surrogateescape")
-            output = between_marks(made, done["stdout"])
-            if output is None:
-                raise TrafficError(self._no_answer(done["rc"], done["stdout"] + done["stderr"]))
-            return output
+            return executed(made, self.where, done["rc"], done["stdout"] + done["stderr"])
 
         return Shell(run_script, self.where)
-
-    def _no_answer(self, status: int, said: str) -> str:
-        words = quoted(visible(said)) if said.strip() else "nothing"
-        return (
-            f"{self.where}: the shell did not run what it was given (exit status {status}); it said {words}. homenet.traffic needs a "
-            "Bourne shell there. For a command line of another kind, set ansible_connection to homenet.traffic.ssh_cli."
-        )
 
 
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -212,8 +201,8 @@ def _prepare() -> None:
             pattern.search("")
         for sign in profile.findings if profile.shell else ():  # elsewhere, only router_info asks
             sign.pattern.search("")
-    for name in CONNECTIONS:
-        connection_loader.get(name, class_only=True)
+    # Not ssh_cli: a log-in there costs so much more that loading it first, for everybody, does not pay.
+    connection_loader.get(CONNECTIONS[0], class_only=True)
     # The workers' garbage collection would touch, and so copy, all that they share with the parent.
     gc.freeze()
 

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
 LONGEST = 12_000  # bytes of a script; a terminal and its buffers are small
@@ -53,10 +54,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Script:
-    """A compound command, and the lines between which its output stands."""
+    """A compound command, and the lines between which its output stands. ``what`` names it in messages."""
 
     text: str
     mark: str
+    what: str
 
     @property
     def begin(self) -> str:
@@ -79,7 +81,9 @@ def script(groups: Sequence[Group], token: str) -> Script:
             lines.append(f"{opening}\n{command}\nd $? {number} ;; esac\n")
             number += 1
     lines.append(_TAIL)
-    return Script("".join(lines), token)
+    commands = [command.partition("\n")[0] for group in groups for command in group.commands]
+    what = " and ".join([*commands[:1], *([f"{number - 1} more commands"] if number > 1 else [])])
+    return Script("".join(lines), token, what)
 
 
 def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Answer]:
@@ -119,6 +123,19 @@ class Shell:
                 f"{self._where}: what the shell printed was not understood ({error}), so nothing was taken from it. Run it again; "
                 "if it stays so, something writes into the router's terminal, or its shell is none that homenet.traffic knows."
             ) from error
+
+
+def executed(made: Script, where: str, status: int, printed: str) -> str:
+    """What stands between the marks, of a script that was the input of a shell of its own. Raises TrafficError without them."""
+    output = between_marks(made, printed)
+    if output is None:
+        words = " ".join(visible(printed).split())
+        said = f'"{words[:157]}..."' if len(words) > 160 else f'"{words}"' if words else "nothing"
+        raise TrafficError(
+            f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. homenet.traffic needs a Bourne "
+            "shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with traffic_profile: auto."
+        )
+    return output
 
 
 def between_marks(made: Script, printed: str) -> str | None:

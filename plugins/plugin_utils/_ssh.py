@@ -89,8 +89,7 @@ class SshClient:
 
     def _open(self, purpose: str) -> Channel:
         self.connect()
-        assert self._session
-        channel = self._session.open_channel()
+        channel = self._session.open_channel() if self._session else None
         if channel is None:
             raise self._no_channel(purpose)
         self._channels.append(channel)

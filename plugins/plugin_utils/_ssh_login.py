@@ -115,7 +115,6 @@ class LoginSession(Session):  # type: ignore[misc]
         self._shook_hands = True
         self._set_time_left()
         # The handshake has read ~/.ssh/config, and libssh lets that win over what it was told.
-        self.set_log_level(QUIET)
         options = self._options
         told = {"host": options.host, "port": options.port, "user": options.user, "knownhosts": options.known_hosts_file}
         for name, value in told.items():

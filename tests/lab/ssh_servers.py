@@ -26,7 +26,7 @@ SERVE = """
 set -e
 mount -t tmpfs -o mode=0755 run /run
 mkdir /run/sshd
-for name in passwd shadow; do mount --bind "$1/$name" "/etc/$name"; done
+for name in passwd shadow group; do mount --bind "$1/$name" "/etc/$name"; done
 if [ -f "$1/pam" ]; then mount --bind "$1/pam" /etc/pam.d/sshd; fi
 log=$1/log
 shift
@@ -103,10 +103,11 @@ def _prepared(folder: Path, kind: str, host_keys: Sequence[str]) -> Server:
     (home / ".ssh").mkdir(parents=True)
     home.chmod(0o700)
     (home / ".ssh").chmod(0o700)
-    # OpenSSH wants a user to fall back to. In a user namespace there is no second one.
+    # OpenSSH wants a user to fall back to. In a user namespace there is no second one, nor a group that terminals belong to.
     users = ("root", "admin", "sshd")
     (folder / "passwd").write_text("".join(f"{name}:x:0:0::{home}:/bin/sh\n" for name in users), encoding="ascii")
     (folder / "shadow").write_text(f"root:*:1::::::\nsshd:*:1::::::\n{USER}:{HASHED}:19000::::::\n", encoding="ascii")
+    (folder / "group").write_text("root:x:0:\n", encoding="ascii")
     keys = Keys(folder, host_keys)
     for path in (folder / "authorized_keys", home / ".ssh/authorized_keys"):
         path.write_text(keys.authorized, encoding="ascii")

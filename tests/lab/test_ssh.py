@@ -215,9 +215,11 @@ def test_a_password_is_not_given_a_second_time_in_one_breath(tmp_path: Path) -> 
 
 def test_with_a_password_and_a_question_for_it_the_wrong_one_goes_over_once(tmp_path: Path) -> None:
     """The library would try it both ways."""
-    with sshd(tmp_path, pam=PAM.format(auth=ASK)) as server:
+    with sshd(tmp_path, "LogLevel DEBUG1", pam=PAM.format(auth=ASK)) as server:
         assert "It accepts: publickey,password,keyboard-interactive." in failure(server, password="wrong")
         assert tries(server, 1) == 1
+        assert "method password" in server.log()
+        assert "method keyboard-interactive" not in server.log()
 
 
 def test_only_keys_are_taken(tmp_path: Path) -> None:
@@ -257,9 +259,9 @@ def test_the_server_goes_away(tmp_path: Path) -> None:
             talk.run("kill -9 $PPID; sleep 20")
         with pytest.raises(TrafficError, match="does not give `true`"):
             made.execute("true", b"", 20, 100)
-    lost = pytest.raises(TrafficError, match="20` was cut short, for the connection was lost")
-    with sshd(tmp_path / "again") as server, client(server) as made, lost:
+    with sshd(tmp_path / "again") as server, client(server) as made, pytest.raises(TrafficError) as failure:
         made.execute("kill -9 $PPID; sleep 20", b"", 20, 100)
+    assert "20` was cut short, for the connection was lost" in str(failure.value)
 
 
 @pytest.mark.parametrize("how", ["cut", "mute"])
@@ -282,6 +284,32 @@ def test_broken_anywhere(server: Server, how: str) -> None:
             assert size < 4200, error
         reached.add(len(done))
     assert reached > {0, 3}, "each stage was met"
+
+
+def test_closed_in_the_middle(server: Server) -> None:
+    """Without a log-out. The order of closing decides whether libssh crashes the process."""
+    script = f"""
+import gc, sys
+from {SshClient.__module__} import SshClient, SshOptions
+client = SshClient(SshOptions(sys.argv[1], int(sys.argv[2]), "{USER}", "{PASSWORD}", host_key_checking=False))
+stream = client.shell()
+stream.write(b"yes\\n")
+assert stream.read(10)
+client.close()
+try:
+    stream.write(b"x")
+except OSError:
+    pass
+assert stream.read(1) == b""
+stream.close()
+client.close()
+del client, stream
+gc.collect()
+print("well")
+"""
+    words = [sys.executable, "-c", script, server.host, str(server.port)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env={"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
 
 
 def test_addresses_of_ipv6(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control import Control, Place, Run
+import yaml
+from control import ROOT, Control, Place, Run
 
 from lab.network import Lab, lab
 from lab.ssh_servers import PASSWORD, Server, sshd
@@ -99,6 +100,83 @@ def test_a_task_without_an_answer(control: Control, server: Server) -> None:
     done = raw(control, server, "sleep 30", ansible_command_timeout=1)
     assert "did not finish `sleep 30` within 1 s" in done.out
     assert done.status == 2
+
+
+SCRIPT = """
+import json, sys
+from ansible.playbook.play_context import PlayContext
+from ansible.plugins.loader import connection_loader, init_plugin_loader
+init_plugin_loader()
+connection = connection_loader.get("homenet.traffic.ssh_cli", PlayContext())
+connection.set_options(var_options=json.loads(sys.argv[1]))
+result = connection.run_script("echo gr\\xfc\\xdfe; cat /none; exit 3\\n")
+status, again = connection.run_script("sleep 0; echo again\\n")
+connection.close()
+print(json.dumps([*result, status, again]))
+"""
+
+
+def test_a_script_without_a_terminal(control: Control, server: Server) -> None:
+    """In a channel of its own, for real shells; what the core hands over then."""
+    variables = {
+        "ansible_host": server.host, "ansible_port": server.port, "ansible_user": "admin", "ansible_password": PASSWORD,
+        "ansible_ssh_cli_known_hosts_file": str(server.known_hosts), "inventory_hostname": "home",
+    }  # fmt: skip
+    before = server.log().count("Accepted password")
+    done = control.run("python", "-c", SCRIPT, json.dumps(variables))
+    status, printed, again, said = json.loads(done.out.splitlines()[-1])
+    assert (status, again, said) == (3, 0, "again\n")
+    assert sorted(printed.splitlines())[1] == "gr\xfc\xdfe"
+    assert "/none" in printed
+    assert server.log().count("Accepted password") == before + 1, "one log-in"
+
+
+# What ssh_cli cannot do: docs/ssh.md says what can
+
+
+def examples() -> dict[str, dict[str, Any]]:
+    """The inventory of that chapter."""
+    chapter = (ROOT / "docs/ssh.md").read_text(encoding="utf-8").split("\n## What it cannot do\n")[1]
+    found = yaml.safe_load(chapter.split("```yaml\n")[1].split("```")[0])
+    hosts: dict[str, dict[str, Any]] = found["routers"]["hosts"]
+    return hosts
+
+
+ONLY_OPENSSH = {
+    "old_host_key": ("HostKeyAlgorithms ssh-dss", ("dsa",), "libssh can do none of its host keys: ssh-dss."),
+    "old_mac": ("MACs hmac-md5", ("ed25519",), "libssh can do none of its MACs: hmac-md5."),
+    "old_cipher": ("Ciphers 3des-cbc", ("ed25519",), "write two lines into ~/.ssh/config"),
+    "behind_a_gate": ("", ("ed25519",), ""),
+    "by_its_name_in_the_configuration": ("", ("ed25519",), "the name 'attic' is unknown"),
+}
+
+
+@pytest.mark.parametrize("name", examples())
+def test_what_needs_openssh(control: Control, tmp_path: Path, name: str) -> None:
+    line, host_keys, message = ONLY_OPENSSH[name]
+    given = examples()[name]
+    extra = ("Ciphers aes128-ctr",) if line.startswith("MACs") else ()
+    with sshd(tmp_path / "server", *extra, *([line] if line else []), host_keys=host_keys) as server, sshd(tmp_path / "gate") as gate:
+        (tmp_path / "known_hosts").write_text(server.known_hosts.read_text() + gate.known_hosts.read_text())
+        (tmp_path / "config").write_text(
+            f"Host attic\nHostName {server.host}\nPort {server.port}\nUser admin\nHost *\nUserKnownHostsFile {tmp_path}/known_hosts\n"
+            f"IdentityFile {server.keys.user}\nIdentityFile {gate.keys.user}\n"
+        )
+        named = given["ansible_host"] == "attic"
+        arguments = given.get("ansible_ssh_common_args", "").replace("me@gate.example.net", f"admin@{gate.host}:{gate.port}")
+        variables = {**given, "ansible_ssh_args": f"-F {tmp_path}/config", "ansible_ssh_common_args": arguments, "ansible_password": None}
+        variables |= {"ansible_port": None, "ansible_user": None} if named else {"ansible_host": server.host}
+        inventory = control.inventory(Place(server.host, server.port), {})
+        (tmp_path / "vars.json").write_text(json.dumps(variables))
+        words = ("ansible", "routers", "-i", str(inventory), "-m", "ansible.builtin.raw", "-a", "echo in", "-e", f"@{tmp_path}/vars.json")
+        done = control.run(*words)
+        assert "rc=0 >>\nin\n" in done.out, done.out
+        assert ("Accepted publickey" in gate.log()) == (name == "behind_a_gate")
+        if message:
+            host = given["ansible_host"] if named else server.host
+            ours = {**SSH, "ansible_host": host, "ansible_ssh_cli_known_hosts_file": "known_hosts"}
+            (tmp_path / "vars.json").write_text(json.dumps(ours))
+            assert message in control.run(*words).out
 
 
 # Routers

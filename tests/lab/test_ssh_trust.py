@@ -219,6 +219,12 @@ def test_old_ciphers_that_the_configuration_allows(tmp_path: Path, lines: tuple[
         assert with_config(server, tmp_path / "home", f"{host}\n{setting}\n") == (IN, "")
 
 
+@pytest.mark.parametrize(("keyword", "value"), [("KexAlgorithms", "diffie-hellman-group14-sha1"), ("HostKeyAlgorithms", "ssh-rsa")])
+def test_algorithms_of_the_configuration_count(tmp_path: Path, keyword: str, value: str) -> None:
+    with sshd(tmp_path / "server", f"{keyword} {value}", host_keys=("rsa",)) as server:
+        assert with_config(server, tmp_path / "home", f"{keyword} +{value}\n") == (IN, "")
+
+
 @pytest.mark.parametrize(
     "config",
     [

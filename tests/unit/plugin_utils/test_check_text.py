@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
     "hosts": 14,
     "chain": {"installed": True, "jump_position": 1, "references": 1, "hosts": 14, "problems": []},
     "name": "TRAFFIC",
-    "table": "filter",
+    "table": "filter", "backend": "iptables",
     "sources": {"neighbors": ["ip neigh"], "names": ["cat /tmp/dhcp.leases", "cat /etc/hosts"]},
     "findings": [],
 }

@@ -13,8 +13,6 @@ import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import ZERO, Counted, Counter
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
-    NftError,
-    NftSettings,
     NftWanted,
     as_lines,
     for_people,
@@ -27,8 +25,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_state import counted, hosts_of, status
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import (
     NftChain,
+    NftError,
     NftRule,
     NftSet,
+    NftSettings,
     NftTable,
     foreign,
     marker,
@@ -102,7 +102,7 @@ def with_rules(table: NftTable, chain: str, *words: str) -> NftTable:
 
 def without(table: NftTable, **gone: str) -> NftTable:
     """Without one counter, set or chain: ``without(table, sets="hosts4")``."""
-    [(kind, name)] = gone.items()
+    kind, name = next(iter(gone.items()))
     return replace(table, **{kind: {key: value for key, value in getattr(table, kind).items() if key != name}})
 
 
@@ -228,6 +228,7 @@ FOREIGN = {
     "counter x": {"counters": {"x": ZERO}},
     "set x": {"sets": {"x": NftSet("ipv4_addr")}},
     "set hosts4": {"sets": {"hosts4": NftSet("inet_service")}},
+    "set hosts6": {"sets": {"hosts6": NftSet("ipv6_addr", None, {"x": None, "10.0.0.1-10.0.0.9": ZERO})}},
     "set upload4": {"sets": {"upload4": NftSet("ipv4_addr", None, {"10.0.0.1": None})}},
     "set upload6": {"sets": {"upload6": NftSet("ipv6_addr", None, {"10.0.0.1": ZERO})}},
     "chain x": {"chains": {"x": NftChain()}},
@@ -251,6 +252,8 @@ def test_what_is_somebody_elses_is_refused_and_named(name: str) -> None:
     with pytest.raises(NftError, match="did not make"):
         plan_present(SETTINGS, table, WANTED, MARKER)
     assert status(SETTINGS, table, ["ppp0"]).problems[0].code == "foreign_rule"
+    assert set(counted(table).hosts) <= {"10.0.0.1"}
+    assert len(for_people(as_lines(SETTINGS, table))) >= 1
 
 
 @pytest.mark.parametrize("verdict", ["drop", "accept", "reject", "queue to 0", "dnat to 10.0.0.1", "mark set 1", 'log prefix "x"'])

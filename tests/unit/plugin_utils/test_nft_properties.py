@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counter
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import (
-    NftSettings,
     NftWanted,
     Plan,
     as_lines,
@@ -34,6 +33,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import 
     NftChain,
     NftRule,
     NftSet,
+    NftSettings,
     NftTable,
     NotUnderstood,
     foreign,

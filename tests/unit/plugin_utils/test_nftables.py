@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._nft import NftError, NftSettings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NftError, NftSettings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nftables import Nftables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
@@ -86,7 +86,7 @@ def router(tmp_path: Path) -> FakeRouter:
     return FakeRouter(tmp_path)
 
 
-def bring(backend: Nftables, state: str = "present", hosts: Sequence[str] = HOSTS, prune: bool = False) -> list[str]:
+def bring(backend: Nftables, state: str = "present", hosts: Sequence[str] = tuple(HOSTS), prune: bool = False) -> list[str]:
     commands: list[str] = []
     backend.bring(state, hosts, ["ppp0"], prune, commands)  # type: ignore[arg-type]
     return commands
