@@ -143,7 +143,7 @@ def test_what_needs_openssh(control: Control, tmp_path: Path, name: str) -> None
         (tmp_path / "vars.json").write_text(json.dumps(variables))
         words = ("ansible", "routers", "-i", str(inventory), "-m", "ansible.builtin.raw", "-a", "echo in", "-e", f"@{tmp_path}/vars.json")
         done = control.run(*words)
-        assert "rc=0 >>\nin\n" in done.out, done.out
+        assert "rc=0 >>\nin\n" in done.out.replace("\r", ""), done.out  # older cores ask for a terminal
         assert ("Accepted publickey" in gate.log()) == (name == "behind_a_gate")
         if message:
             host = given["ansible_host"] if named else server.host
