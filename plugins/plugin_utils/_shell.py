@@ -4,7 +4,9 @@
 """Many commands for a router's shell in one exchange. Private to this collection. Pure but for the ``Shell``.
 
 A script is one compound command, ``( ... )``: a shell runs nothing of it until its last line has arrived, so a connection
-that breaks while it is sent does nothing at all. It uses no more than every Bourne shell has, BusyBox's ash included.
+that breaks while it is sent does nothing at all. When it breaks later, the command that is running is finished and no other
+begun: an ``iptables`` that is killed between its two system calls leaves the whole table with counters of zero. It uses no
+more than every Bourne shell has, BusyBox's ash included.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Tr
 # The marks are never sent in one piece, so that no echo can pass for one.
 _HEAD = """\
 (
+trap '' HUP
 exec 2>&1 </dev/null
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 export PATH LC_ALL
 t={right}
 m={left}$t
-d() {{ s=$1; echo; echo "$m $2 $s"; }}
+d() {{ s=$1; echo && echo "$m $2 $s" || exit; }}
 echo "$m begin"
 """
 _TAIL = """\
