@@ -109,7 +109,7 @@ class Iptables:
 
     def exists(self) -> bool:
         """See Backend."""
-        return any(family.counting.chain for family in self._families)
+        return self._families[0].counting.chain is not None  # that of IPv6 alone would be a remainder
 
     def is_marked(self) -> bool:
         """Whether a chain is there that this collection made."""

@@ -94,19 +94,23 @@ def script(groups: Sequence[Group], token: str) -> Script:
 def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Answer]:
     """The answer to each command that was run, from what stood between the marks.
 
-    Raises ValueError where a mark is missing, or is not where it must be.
+    Which marks there must be follows from the groups and from each status: raises ValueError where one is missing or another is there.
     """
-    commands = [command for group in groups for command in group.commands]
     found: dict[str, Answer] = {}
-    at, last = 0, -1
-    for mark in re.finditer(rf"\r*\n{made.mark} (\d{{1,6}}) (\d{{1,3}})\r*\n", output):
-        number, status = int(mark[1]), int(mark[2])
-        if not last < number < len(commands):
-            raise ValueError("the answers are not in their order")
-        found[commands[number]] = Answer(output[at : mark.start()], status)
-        at, last = mark.end(), number
+    at = number = 0
+    for group in groups:
+        going = True
+        for command in group.commands:
+            if going:
+                mark = re.compile(rf"\r*\n{made.mark} {number} (\d{{1,3}})\r*\n").search(output, at)
+                if mark is None or made.mark in output[at : mark.start()]:
+                    raise ValueError(f"the answer to `{command.partition(chr(10))[0]}` has no end")
+                status = int(mark[1])
+                found[command] = Answer(output[at : mark.start()], status)
+                at, going = mark.end(), group.all_of is (status == 0)
+            number += 1
     if output[at:].strip():
-        raise ValueError("an answer has no end")
+        raise ValueError("there is more than was asked for")
     return found
 
 
@@ -135,7 +139,7 @@ def executed(made: Script, where: str, status: int, printed: str) -> str:
     output = between_marks(made, printed)
     if output is None:
         words = " ".join(visible(printed).split())
-        said = f'"{words[:157]}..."' if len(words) > 160 else f'"{words}"' if words else "nothing"
+        said = f'"...{words[-157:]}"' if len(words) > 160 else f'"{words}"' if words else "nothing"
         raise TrafficError(
             f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. homenet.traffic needs a Bourne "
             "shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with traffic_profile: auto."

@@ -185,7 +185,7 @@ def test_idle_rules_behind_the_catch_all_need_more_than_one_round() -> None:
 def test_what_was_counted_before_a_change_is_kept_when_it_fails(emulated: Emulated) -> None:
     prepared(emulated, present(*HOSTS))
     emulated.use_link(HOSTS[0], 1000, 2000)
-    emulated.set_faults(cut_at_command=12)
+    emulated.set_faults(cut_at_command=18)
     commands: list[str] = []
     session = Session(TelnetStream(emulated.host, emulated.port, 5), "home", Credentials("admin", "admin"), BROADCOM)
     session.login()
