@@ -60,6 +60,7 @@ class ActionModule(RouterAction):
         interfaces = router.wan_interfaces()
         before = [line for one in both for line in one.as_commands()]
         result.update(state=state, changed=False, commands=[], before=counted_result(_together(both)))
+        result["moved_from"] = other.name if other and state == "present" else None
         # All that can be refused is refused by this, before anything is changed.
         planned, after = backend.preview(state, hosts, interfaces, prune)
         engines = _acceleration.to_turn_off(router.questions) if state == "present" and arguments["acceleration"] == "off" else []
@@ -81,7 +82,8 @@ class ActionModule(RouterAction):
                 result["before"] = counted_result(_together(both, final=True))
             after = backend.as_commands()
         result["changed"] = bool(result["commands"])
-        result["diff"] = {"before": _lines(before), "after": _lines(after)}
+        switched = [*_acceleration.off_commands(engines), *again]
+        result["diff"] = {"before": _lines(before), "after": _lines([*after, *switched])}
         result.update(known, **reading(router, backend), name=settings.chain, **notes(router))
 
 

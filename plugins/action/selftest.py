@@ -17,7 +17,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import N
 from ansible_collections.homenet.traffic.plugins.plugin_utils._fetch import Arrived, CannotFetch, Fetch, Limits, check_url
 from ansible_collections.homenet.traffic.plugins.plugin_utils._rates import growth_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result, wan_result
+from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result, status_result, wan_result
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router_action import (
     CHAIN_ARGUMENTS,
@@ -33,6 +33,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._selftest import (
     require_on_network,
     selftest_result,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
 
 LONGEST = 60.0  # seconds; a session in which nothing is said for longer may be ended by the router
 HERE = "this machine"
@@ -62,6 +63,8 @@ class ActionModule(RouterAction):
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         """Read the counters, fetch, read them again, and compare. What is wrong with the options is said before the log-in."""
         interface_list(arguments["wan_interfaces"])
+        for name in ("url", "host"):  # plain ones, for libraries that want them
+            arguments[name] = arguments[name] and plain_text(arguments[name])
         _check(arguments)
         router = self.open_router(arguments, Settings(arguments["chain"], arguments["table"]))
         backends = Backends(router, arguments["backend"])
@@ -81,8 +84,9 @@ class ActionModule(RouterAction):
             growth = growth_of(first, second, time.monotonic() - start)
         except NotComparable as why:
             raise TrafficError(f"{router.where}: the two readings cannot be compared: between them {why}. Run it again.") from why
-        result.update(changed=False, **selftest_result(who, check_url(arguments["url"]), arrived, growth), **notes(router))
-        wrong = complaint(router.where, result, growth, second["problems"])
+        problems = status_result(backend.status(router.wan_interfaces()))["chain"]["problems"]
+        result.update(changed=False, **selftest_result(who, check_url(arguments["url"]), arrived, growth, problems), **notes(router))
+        wrong = complaint(router.where, result, growth)
         if wrong:
             raise TrafficError(wrong)
 
@@ -123,19 +127,17 @@ def _check(arguments: Mapping[str, Any]) -> None:
 
 
 def _fetched_elsewhere(given: Mapping[str, Any]) -> tuple[Fetcher, Arrived]:
-    return Fetcher(given["by"], given["address"]), Arrived(given["bytes"], given["seconds"])
+    return Fetcher(plain_text(given["by"]), plain_text(given["address"])), Arrived(given["bytes"], given["seconds"])
 
 
 def _reading(router: Router, backend: Backend) -> dict[str, Any]:
     """What of a result of ``counters_info`` is compared."""
-    status = backend.status(router.wan_interfaces())
     return {
         **counted_result(backend.counted()),
         "wan": wan_result(router.wan_interfaces(), router.wan_counters()),
-        "marker": status.marker,
+        "marker": backend.status(router.wan_interfaces()).marker,
         "uptime_seconds": None,
         "read_at": now(),
-        "problems": [problem.message for problem in status.problems],
     }
 
 

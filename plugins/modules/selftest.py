@@ -141,6 +141,13 @@ fetch_seconds:
   returned: when something was fetched
   type: float
   sample: 8.214
+problems:
+  description: What is known to be wrong with the counting, each with a C(code) and a C(message), as in C(chain.problems) of
+    M(homenet.traffic.counters_info).
+  returned: when something was fetched
+  type: list
+  elements: dict
+  sample: []
 notes:
   description: What the user should know of the reading, such as lines of the router's own log that were left out.
   returned: when something was fetched

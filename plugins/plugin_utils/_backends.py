@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted, Counter, State
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_list import list_commands
@@ -109,6 +110,11 @@ class Backends:
                 raise
             return None
         return self._iptables if self._iptables.is_marked() else None
+
+    def elsewhere(self) -> str | None:
+        """The table that holds a chain of ours, where the one that was asked for holds none."""
+        other = self._router.chains.in_other_table()
+        return other.settings.table if marker(other.chain()) else None
 
 
 def together(first: Counted, second: Counted) -> Counted:

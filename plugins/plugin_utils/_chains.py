@@ -123,7 +123,7 @@ class Chains:
         if not ours:
             return replace(seen, subs={})
         found: list[Chain] = self._questions.parsed(
-            "chains", Read(list_all_command(self.settings), self._profile.chain_template), "".join(ours)
+            "chains", Read(list_all_command(self.settings), self._template), "".join(ours)
         )
         return replace(seen, subs={chain.name: self._without_glued_noise(chain) for chain in found})
 

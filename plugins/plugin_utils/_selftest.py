@@ -32,6 +32,7 @@ NO_URL = (
 )
 ENOUGH = 1_000_000  # bytes; acceleration leaves the first packets of a connection to the counters
 GOOD = 99.0  # percent
+_LOSING = frozenset({"jump_missing", "jump_not_first", "wan_changed", "one_direction_only", "rules_differ", "foreign_rule"})
 _OTHER_TRAFFIC = 0.01  # of what is expected; more than that is said
 _HEADERS = 0.06  # the same where headers are not known
 
@@ -73,8 +74,8 @@ def _networks(own: Sequence[Address], wan: Sequence[str]) -> Iterator[str]:
             yield str(ip_interface(f"{one.ip}/{one.prefix}").network)
 
 
-def selftest_result(who: Fetcher, url: str, arrived: Arrived, growth: Growth) -> dict[str, Any]:
-    """What the module returns.
+def selftest_result(who: Fetcher, url: str, arrived: Arrived, growth: Growth, problems: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """What the module returns. ``problems``: what is known to be wrong with the counting.
 
     Only what a connection brought is compared. How many headers were counted with it hangs on the router: one that merges packets on
     their way in (GRO) meets a few large ones.
@@ -94,11 +95,12 @@ def selftest_result(who: Fetcher, url: str, arrived: Arrived, growth: Growth) ->
         "counted_packets": counted.download_packets,
         "percent": min(100.0, percent_of(max(0, found), expected)),
         "fetch_seconds": round(arrived.seconds, 3),
+        "problems": list(problems),
     }
 
 
-def complaint(where: str, result: Mapping[str, Any], growth: Growth, problems: Sequence[str]) -> str | None:
-    """What is wrong. ``problems``: what is known to be wrong with the counting."""
+def complaint(where: str, result: Mapping[str, Any], growth: Growth) -> str | None:
+    """What is wrong; None when all was counted."""
     who = Fetcher(result["fetched_by"], result["host"])
     if who.address not in growth.hosts:
         return f"{where}: {who} has no counter of its own yet. Run setup_traffic, and then selftest again."
@@ -114,13 +116,13 @@ def complaint(where: str, result: Mapping[str, Any], growth: Growth, problems: S
     share = percent(found, expected) if found else "nothing"
     return (
         f"{where}: {share} was counted of what {who} fetched ({grouped(found)} of {grouped(expected)} bytes). "
-        f"{_cause(who, expected, growth, problems)}"
+        f"{_cause(who, expected, growth, result['problems'])}"
     )
 
 
-def _cause(who: Fetcher, expected: int, growth: Growth, problems: Sequence[str]) -> str:
-    if problems:
-        return " ".join(problems)
+def _cause(who: Fetcher, expected: int, growth: Growth, problems: Sequence[Mapping[str, str]]) -> str:
+    if losing := [one["message"] for one in problems if one["code"] in _LOSING]:
+        return " ".join(losing)
     other = next((host for host, one in growth.hosts.items() if host != who.address and one.download_bytes >= expected // 2), None)
     if other:
         return (
@@ -163,4 +165,6 @@ def selftest_text(router: str, result: Mapping[str, Any]) -> list[Line]:
     lines = wrapped(f"{visible(router)}: {percent(min(found, expected), expected)} counted", WIDTH)
     for text in texts:
         lines += wrapped(visible(text), WIDTH, "  ", "  ")
+    for problem in result["problems"]:
+        lines += wrapped(visible(plain_text(problem["message"])), WIDTH, "! ", "  ")
     return [(line, False) for line in lines]

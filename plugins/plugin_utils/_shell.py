@@ -4,7 +4,9 @@
 """Many commands for a router's shell in one exchange. Private to this collection. Pure but for the ``Shell``.
 
 A script is one compound command, ``( ... )``: a shell runs nothing of it until its last line has arrived, so a connection
-that breaks while it is sent does nothing at all. It uses no more than every Bourne shell has, BusyBox's ash included.
+that breaks while it is sent does nothing at all. When it breaks later, the command that is running is finished and no other
+begun: an ``iptables`` that is killed between its two system calls leaves the whole table with counters of zero. It uses no
+more than every Bourne shell has, BusyBox's ash included.
 """
 
 from __future__ import annotations
@@ -17,17 +19,16 @@ from dataclasses import dataclass
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
-LONGEST = 12_000  # bytes of a script; a terminal and its buffers are small
-
 # The marks are never sent in one piece, so that no echo can pass for one.
 _HEAD = """\
 (
+trap '' HUP
 exec 2>&1 </dev/null
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 export PATH LC_ALL
 t={right}
 m={left}$t
-d() {{ s=$1; echo; echo "$m $2 $s"; }}
+d() {{ s=$1; echo && echo "$m $2 $s" || exit; }}
 echo "$m begin"
 """
 _TAIL = """\
@@ -54,11 +55,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Script:
-    """A compound command, and the lines between which its output stands. ``what`` names it in messages."""
+    """A compound command, and the lines between which its output stands.
+
+    ``what`` names it in messages; ``commands`` is how many there are in it, each of which may print as much as one alone.
+    """
 
     text: str
     mark: str
     what: str
+    commands: int
 
     @property
     def begin(self) -> str:
@@ -83,25 +88,29 @@ def script(groups: Sequence[Group], token: str) -> Script:
     lines.append(_TAIL)
     commands = [command.partition("\n")[0] for group in groups for command in group.commands]
     what = " and ".join([*commands[:1], *([f"{number - 1} more commands"] if number > 1 else [])])
-    return Script("".join(lines), token, what)
+    return Script("".join(lines), token, what, max(1, number))
 
 
 def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Answer]:
     """The answer to each command that was run, from what stood between the marks.
 
-    Raises ValueError where a mark is missing, or is not where it must be.
+    Which marks there must be follows from the groups and from each status: raises ValueError where one is missing or another is there.
     """
-    commands = [command for group in groups for command in group.commands]
     found: dict[str, Answer] = {}
-    at, last = 0, -1
-    for mark in re.finditer(rf"\r*\n{made.mark} (\d{{1,6}}) (\d{{1,3}})\r*\n", output):
-        number, status = int(mark[1]), int(mark[2])
-        if not last < number < len(commands):
-            raise ValueError("the answers are not in their order")
-        found[commands[number]] = Answer(output[at : mark.start()], status)
-        at, last = mark.end(), number
+    at = number = 0
+    for group in groups:
+        going = True
+        for command in group.commands:
+            if going:
+                mark = re.compile(rf"\r*\n{made.mark} {number} (\d{{1,3}})\r*\n").search(output, at)
+                if mark is None or made.mark in output[at : mark.start()]:
+                    raise ValueError(f"the answer to `{command.partition(chr(10))[0]}` has no end")
+                status = int(mark[1])
+                found[command] = Answer(output[at : mark.start()], status)
+                at, going = mark.end(), group.all_of is (status == 0)
+            number += 1
     if output[at:].strip():
-        raise ValueError("an answer has no end")
+        raise ValueError("there is more than was asked for")
     return found
 
 
@@ -130,7 +139,7 @@ def executed(made: Script, where: str, status: int, printed: str) -> str:
     output = between_marks(made, printed)
     if output is None:
         words = " ".join(visible(printed).split())
-        said = f'"{words[:157]}..."' if len(words) > 160 else f'"{words}"' if words else "nothing"
+        said = f'"...{words[-157:]}"' if len(words) > 160 else f'"{words}"' if words else "nothing"
         raise TrafficError(
             f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. homenet.traffic needs a Bourne "
             "shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with traffic_profile: auto."

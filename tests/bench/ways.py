@@ -63,9 +63,9 @@ def install_nftables(network: Lab, hosts: Hosts) -> None:
 
 
 def chain_packets(network: Lab) -> int:
-    """All rules that count; a jump to a sub-chain only passes on."""
+    """All rules that count; what leads to a sub-chain, or into a set, only passes on."""
     saved = network.box.tool("iptables-save", "-c", "-t", "filter")
-    rules = re.findall(r"(?m)^\[(\d+):\d+\] -A TRAFFIC\S*(?! .*-j TRAFFIC)(?! .*--match-set) ", saved)
+    rules = re.findall(r"(?m)^\[(\d+):\d+\] -A TRAFFIC\S*(?! .*-g TRAFFIC)(?! .*--match-set) ", saved)
     return sum(map(int, rules))
 
 

@@ -36,9 +36,10 @@ def growth(host: Counts = ALL, *, other: int = 0, rest: int | None = 0, received
     return Growth(datetime.now(timezone.utc), 3.0, hosts, unattributed, {"ppp0": (received, 0)})
 
 
-def judged(grown: Growth, arrived: Arrived = FILE, problems: tuple[str, ...] = ()) -> tuple[dict[str, Any], str | None]:
-    result = selftest_result(WHO, URL, arrived, grown)
-    return result, complaint("home", result, grown, problems)
+def judged(grown: Growth, arrived: Arrived = FILE, *codes: str) -> tuple[dict[str, Any], str | None]:
+    problems = [{"code": code, "message": f"There is a {code}."} for code in codes]
+    result = selftest_result(WHO, URL, arrived, grown, problems)
+    return result, complaint("home", result, grown)
 
 
 def text(grown: Growth, arrived: Arrived = FILE) -> str:
@@ -107,9 +108,16 @@ def test_what_is_wrong(grown: Growth, said: str) -> None:
 
 
 def test_what_is_known_to_be_wrong_is_the_cause() -> None:
-    wrong = judged(growth(Counts()), problems=("No rule of FORWARD jumps to TRAFFIC.", "More."))[1]
+    wrong = judged(growth(Counts()), FILE, "jump_missing", "set_full", "wan_changed")[1]
     assert wrong
-    assert wrong.endswith("bytes). No rule of FORWARD jumps to TRAFFIC. More.")
+    assert wrong.endswith("bytes). There is a jump_missing. There is a wan_changed.")
+    assert "acceleration" in (judged(growth(Counts()), FILE, "set_full")[1] or "")
+
+
+def test_what_is_wrong_shows_although_all_was_counted() -> None:
+    """Two jumps count everything twice, which is no sign of health."""
+    twice = judged(growth(Counts(2 * ALL.download_bytes, 2 * ALL.download_packets)), FILE, "jump_duplicate")[0]
+    assert selftest_text("home", twice)[-1][0] == "! There is a jump_duplicate."
 
 
 def test_too_little_to_tell() -> None:
@@ -155,5 +163,5 @@ def test_where_the_router_does_not_tell_its_addresses() -> None:
 
 
 def test_names_stay_text() -> None:
-    result = selftest_result(Fetcher("pc\x1b[31m\n| x", "192.168.1.2"), URL, FILE, growth())
+    result = selftest_result(Fetcher("pc\x1b[31m\n| x", "192.168.1.2"), URL, FILE, growth(), [])
     assert all(line.isprintable() for line, _red in selftest_text("home", result))
