@@ -20,6 +20,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Settings,
     Step,
     command,
+    goto_command,
     is_sub_name,
     list_all_command,
     list_command,
@@ -229,12 +230,9 @@ class Chains:
         What is there afterwards decides, and not the words with which a command was answered, since nearly every iptables is
         silent when all went well. ``whole``: the plan is for sub-chains, too, to which nothing leads.
         """
-        change.after = observed
-        steps = plan(observed)
-        if not whole and any(is_sub_name(self.settings.chain, step.chain) for step in steps):
-            whole = True  # perhaps an earlier run has begun some
-            change.after = self.closer(observed)
-            steps = plan(change.after)
+        change.after = observed if whole else self.ready(plan, observed)
+        steps = plan(change.after)
+        whole = whole or self._is_for_subs(steps)
         if steps and not self._questions.has_shell:
             self._refuse_prefixes(steps)
         for _round in range(ROUNDS + len(steps) // CHUNK):
@@ -249,6 +247,21 @@ class Chains:
             steps = left
         if steps:
             raise ChainError(self._not_done(steps, words))
+
+    def ready(self, plan: Plan, seen: Observed) -> Observed:
+        """What was observed, looked at closer where a plan makes sub-chains: perhaps an earlier run has begun some.
+
+        Kernels 2.4 and their iptables know no goto; then the settings say so, and a plan makes none.
+        """
+        if seen.subs or not self._is_for_subs(plan(seen)):
+            return seen
+        text = self._patient(goto_command(self.settings)).text
+        if "requires an argument" not in text and self._questions.complaint(text) == "bad_argument":
+            self.settings = replace(self.settings, goto=False)
+        return self.closer(seen)
+
+    def _is_for_subs(self, steps: Sequence[Step]) -> bool:
+        return any(is_sub_name(self.settings.chain, step.chain) for step in steps)
 
     def _perform(self, steps: Sequence[Step], change: Change, whole: bool) -> str:
         """Run steps, or the first of them. Returns the words of a complaint."""
@@ -307,7 +320,7 @@ class Chains:
         return f"`{line}` was answered with {quoted(words)}" if words else ""
 
     def _learn(self, line: str, answer: Answer) -> None:
-        """Kernels 2.4 and their iptables know no goto: without it there are no sub-chains."""
+        """A kernel may know no goto where its iptables does."""
         if " -g " in line and self._questions.complaint(answer.text) == "bad_argument":
             self.settings = replace(self.settings, goto=False)
 
