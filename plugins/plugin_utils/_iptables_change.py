@@ -41,7 +41,7 @@ def planned(
     if state != "present":
         # What is taken away is taken away whole: also sub-chains that an earlier run has begun, and that nothing leads to yet.
         for family in families:
-            family.seen = family.chains.observe(whole=True)
+            family.seen = family.chains.closer(family.observed)
     plans = [(family, _plan(family, state, hosts, interfaces, prune)) for family in families]
     for family, plan in plans:
         plan(family.observed)

@@ -15,7 +15,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Host, Lease, Neighbor, Pattern
 
-
 _DISCARD = IPv6Network("100::/64")  # RFC 6666: no host has an address of it
 
 
