@@ -198,6 +198,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"put it into {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
+    if why := privileges.missing():
+        raise SystemExit(why)
     privileges.enter()
     rows = []
     with tempfile.TemporaryDirectory(prefix="hnt-bench-") as folder:

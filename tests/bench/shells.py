@@ -141,6 +141,9 @@ def main() -> int:
     parser.add_argument("sizes", type=int, nargs="*", default=list(ROUNDS), help="numbers of routers (1 20)")
     parser.add_argument("--rounds", type=int, help="how often each is run (7 and 5 times)")
     options = parser.parse_args()
+    if why := privileges.missing():
+        print(f"Reports from real shells: left out, {why}")
+        return 0
     privileges.enter()
     bench.PLACE.mkdir(parents=True, exist_ok=True)
     print(f"Reports from real shells in the lab, {os.cpu_count()} cores", flush=True)
