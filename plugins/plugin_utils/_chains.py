@@ -147,7 +147,7 @@ class Chains:
         if not found:
             raise TrafficError(f"{self._where}: `{line}` did not list the chain {name}. It printed {quoted(answer.text)}.")
         if answer.status:
-            raise TrafficError(f"{self._where}: `{line}` failed (exit status {answer.status}), so its listing is not believed. Run it again.")
+            raise TrafficError(f"{self._where}: `{line}` ended with status {answer.status}, so its listing is not believed. Run it again.")
         return self._without_glued_noise(found[0])
 
     def _without_glued_noise(self, chain: Chain) -> Chain:
