@@ -281,7 +281,7 @@ class Connection(CliConnection):
 
     def _run_script(self, made: Script) -> str:
         limits = self._limits()
-        status, output = self._connected_client().execute("sh", made.text.encode(), limits.command, limits.output)
+        status, output = self._connected_client().execute("sh", made.text.encode(), limits.command, limits.output * made.commands)
         return executed(made, self.where, status, output.decode("utf-8", "replace"))
 
     def _credentials(self) -> Credentials:

@@ -1,7 +1,7 @@
 # Copyright: homenet.traffic contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The chain: what it is made of, how its commands are spelled, and how its rules are read. Private to this collection.
+"""The chain: what it is made of, and how its commands are spelled. Private to this collection.
 
 Pure, and the only place that spells an iptables command or any other command with a variable part.
 
@@ -13,17 +13,17 @@ rule for another address, or an empty rule in FORWARD. iptables takes its option
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from typing import Literal
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Direction
+from ansible_collections.homenet.traffic.plugins.plugin_utils._blocks import Block, Family
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule, TrafficError
 
-Family = Literal[4, 6]
-
+FULL = 16  # hosts, or sub-chains, in one chain: each is a rule that a packet may meet
+GOTO = "[goto]"  # as iptables lists -g
 LINE_LIMIT = 500  # bytes; BusyBox ash cuts a terminal's line at 1,024 and runs the rest as another command
 BUILT_IN_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"})
 TARGETS = frozenset(
@@ -32,10 +32,13 @@ TARGETS = frozenset(
     "SAME SECMARK SET SKIP SNAT SNPT SYNPROXY TARPIT TCPMSS TCPOPTSTRIP TEE TOS TPROXY TRACE TTL ULOG".split()
 )
 
+LONGEST_NAME = 28  # of a chain; more is refused by the kernel
+_SUB_LENGTH = 5  # of what the name of a sub-chain has more than that of the chain
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,27}")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,14}")
 # The discard prefix of RFC 6666: nobody has an address of it, and what is sent there goes nowhere.
-_DISCARD = IPv6Network("100::/64")
+DISCARD = IPv6Network("100::/64")
 
 
 class ChainError(TrafficError):
@@ -44,12 +47,17 @@ class ChainError(TrafficError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Which chain, in which table, by which program (the profile's word for iptables, or for ip6tables with family 6)."""
+    """Which chain, in which table, by which program (the profile's word for iptables, or for ip6tables with family 6).
+
+    ``goto``: this iptables knows ``-g``, without which there are no sub-chains. Above ``full`` hosts there are.
+    """
 
     chain: str = "TRAFFIC"
     table: str = "filter"
     program: str = "iptables"
     family: Family = 4
+    goto: bool = True
+    full: int = FULL
 
     def __post_init__(self) -> None:
         if not _CHAIN_NAME.fullmatch(self.chain):
@@ -73,11 +81,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Match:
-    """What a counting rule of ours counts. ``host`` is None in the catch-all."""
+    """What a counting rule of ours counts. ``host`` is None in the catch-all; ``block`` is its range in a sub-chain of a range."""
 
     direction: Direction
     interface: str
     host: str | None
+    block: Block | None = None
 
 
 @dataclass(frozen=True)
@@ -100,16 +109,17 @@ class Marker:
         """The marker that a random number of 128 bits stands for."""
         halves = number >> 64, number % 2**64
         if family == 6:
-            return Marker(*(str(_DISCARD[half % 2**64]) for half in halves))
+            return Marker(*(str(DISCARD[half % 2**64]) for half in halves))
         return Marker(*(".".join(["127", *(str(half // 254**place % 254 + 1) for place in range(3))]) for half in halves))
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The two chains as the router lists them. ``chain`` is None where it does not exist."""
+    """The two chains as the router lists them. ``chain`` is None where it does not exist; ``subs`` are its sub-chains by name."""
 
     chain: Chain | None
     forward: Chain
+    subs: Mapping[str, Chain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ class Step:
 
 def check_host(host: str, family: Family = 4) -> None:
     """Raise unless this is the canonical text of an address that a host of a LAN can have towards the Internet."""
-    address = _address(host)
+    address = address_of(host)
     if address is None or address.version != family:
         raise ChainError(f"traffic_hosts: {host!r} is not an IPv{family} address.")
     if str(address) != host:
@@ -150,7 +160,7 @@ def check_host(host: str, family: Family = 4) -> None:
         raise ChainError(f"traffic_hosts: {host!r} is not the address of a host.")
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
     """The address that a text is, without a scope such as ``%br0``: that can be anything."""
     try:
         if ":" not in text:
@@ -163,20 +173,45 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 def _is_no_host(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv4Address):
         return address == IPv4Address("255.255.255.255")
-    return address.is_link_local or address.ipv4_mapped is not None or address in _DISCARD
+    return address.is_link_local or address.ipv4_mapped is not None or address in DISCARD
 
 
 def check_interface(interface: str) -> None:
     """Raise unless this can name a network interface."""
-    if not _INTERFACE.fullmatch(interface):
+    if not is_interface(interface):
         raise ChainError(
             f"traffic_wan_interfaces: {interface!r} cannot name an interface: letters, digits and '_.:-', at most 15."
         )
 
 
+def is_interface(text: str) -> bool:
+    """Whether this can name a network interface."""
+    return _INTERFACE.fullmatch(text) is not None
+
+
 def by_address(host: str) -> int:
     """Sort key: the numeric order of addresses."""
     return int(IPv6Address(host) if ":" in host else IPv4Address(host))
+
+
+# Names of sub-chains: of one length, so that no part of one is another's, and a command that was cut off in one can only meet the
+# chain itself. There each rule of a sub-chain counts as it does where it belongs, or not at all.
+
+
+def sub_name(settings: Settings, direction: Direction, number: int) -> str:
+    """The name of a sub-chain."""
+    if len(settings.chain) > LONGEST_NAME - _SUB_LENGTH:
+        raise ChainError(
+            f"traffic_chain: more than {settings.full} hosts are counted in sub-chains, whose names begin with {settings.chain!r} and have "
+            f"{_SUB_LENGTH} characters more, which makes more than {LONGEST_NAME}. Choose a name of at most {LONGEST_NAME - _SUB_LENGTH}."
+        )
+    digits = [_DIGITS[number // 36**place % 36] for place in (2, 1, 0)]
+    return f"{settings.chain}_{direction[0].upper()}{''.join(digits)}"
+
+
+def is_sub_name(chain: str, name: str) -> bool:
+    """Whether a name is that of a sub-chain of this chain."""
+    return name.startswith(f"{chain}_") and re.fullmatch(r"_[DU][0-9a-z]{3}", name[len(chain) :]) is not None
 
 
 # Commands
@@ -240,7 +275,7 @@ def rule_words(rule: Rule) -> tuple[str, ...]:
         ("-i", rule.in_interface),
         ("-d", rule.destination),
         ("-o", rule.out_interface),
-        ("-j", rule.target),
+        ("-g" if rule.extra == GOTO else "-j", rule.target),
     )
     return tuple(word for option, value in fields if value for word in (option, value))
 
@@ -250,8 +285,9 @@ def as_commands(settings: Settings, observed: Observed) -> list[str]:
     settings = replace(settings, program=settings.program.partition(" -w")[0])
     if observed.chain is None:
         return []
-    lines = [_command(settings, "-N", settings.chain)]
-    lines += [_command(settings, "-A", settings.chain, *_words_for_people(rule)) for rule in observed.chain.rules]
+    chains = [observed.chain, *(observed.subs[name] for name in sorted(observed.subs))]
+    lines = [_command(settings, "-N", chain.name) for chain in chains]
+    lines += [_command(settings, "-A", chain.name, *_words_for_people(rule)) for chain in chains for rule in chain.rules]
     for number, rule in enumerate(observed.forward.rules, 1):
         if rule.target == settings.chain:
             lines.append(_command(settings, "-I", "FORWARD", str(number), *_words_for_people(rule)))
@@ -259,134 +295,14 @@ def as_commands(settings: Settings, observed: Observed) -> list[str]:
 
 
 def _words_for_people(rule: Rule) -> tuple[str, ...]:
-    if is_ours(rule):
-        return rule_words(rule)
+    goto = rule.extra.startswith(GOTO)
     fields = (
         ("-p", rule.protocol),
         ("-s", rule.source),
         ("-i", rule.in_interface),
         ("-d", rule.destination),
         ("-o", rule.out_interface),
-        ("", rule.extra),
-        ("-j", rule.target),
+        ("", rule.extra.removeprefix(GOTO).strip()),
+        ("-g" if goto else "-j", rule.target),
     )
     return tuple(word for option, value in fields if value for word in (option, value) if word)
-
-
-# Reading a chain
-
-
-def host_rule(match: Match) -> Rule:
-    """The rule that counts a match: it returns for a host, and goes on for the catch-all."""
-    down = match.direction == "download"
-    return Rule(
-        packets=0,
-        bytes=0,
-        target="RETURN" if match.host else None,
-        protocol=None,
-        in_interface=match.interface if down else None,
-        out_interface=None if down else match.interface,
-        source=None if down else match.host,
-        destination=match.host if down else None,
-    )
-
-
-def marker_rule(marker: Marker) -> Rule:
-    """The rule that carries a marker."""
-    return Rule(0, 0, None, None, None, None, marker.source, marker.destination)
-
-
-def jump_rule(settings: Settings) -> Rule:
-    """The one jump of ours, as it stands in FORWARD."""
-    return Rule(0, 0, settings.chain, None, None, None, None, None)
-
-
-@lru_cache(maxsize=4096)
-def match_of(rule: Rule) -> Match | None:
-    """What a rule of our forms (or of the older script's, without target) counts; None for every other rule."""
-    if rule.protocol is not None or rule.extra or rule.target not in (None, "RETURN"):
-        return None
-    match (rule.in_interface, rule.out_interface, rule.source, rule.destination):
-        case (str() as interface, None, None, host):
-            found = Match("download", interface, host)
-        case (None, str() as interface, host, None):
-            found = Match("upload", interface, host)
-        case _:
-            return None
-    if not _INTERFACE.fullmatch(found.interface):
-        return None
-    if found.host is None:
-        return None if rule.target else found
-    host = _host(found.host)
-    return replace(found, host=host) if host else None
-
-
-def marker_of(rule: Rule) -> Marker | None:
-    """The marker that a rule carries, if it is one."""
-    if rule.protocol or rule.extra or rule.target or rule.in_interface or rule.out_interface:
-        return None
-    places = (_host_part(rule.source or ""), _host_part(rule.destination or ""))
-    return Marker(*places) if all(map(_names_a_life, places)) else None
-
-
-def is_ours(rule: Rule) -> bool:
-    """Whether a rule of the chain is of a form that this collection makes or understands."""
-    return match_of(rule) is not None or marker_of(rule) is not None
-
-
-def is_plain_jump(settings: Settings, rule: Rule) -> bool:
-    """Whether a rule of FORWARD sends every packet to the chain."""
-    return bare(rule) == jump_rule(settings)
-
-
-def bare(rule: Rule) -> Rule:
-    """A rule without what it has counted."""
-    return replace(rule, packets=0, bytes=0)
-
-
-@lru_cache(maxsize=4096)
-def _host(text: str) -> str | None:
-    """The host that a rule names, None where it names something else."""
-    address = _address(_host_part(text))
-    try:
-        if address is not None:
-            check_host(str(address), address.version)
-    except ChainError:
-        return None
-    return None if address is None else str(address)
-
-
-def _host_part(text: str) -> str:
-    """Old versions of ip6tables list an address with its /128."""
-    return text.removesuffix("/128") if ":" in text else text
-
-
-def _names_a_life(text: str) -> bool:
-    address = _address(text)
-    return address is not None and (address in _DISCARD if address.version == 6 else address.is_loopback)
-
-
-def plain_jumps(settings: Settings, observed: Observed) -> list[int]:
-    """The positions of the plain jumps in FORWARD, from 1."""
-    return [number for number, rule in enumerate(observed.forward.rules, 1) if is_plain_jump(settings, rule)]
-
-
-def rules_by_match(rules: Iterable[Rule]) -> dict[Match, list[Rule]]:
-    """The counting rules, gathered by what they count, each list in the order of the chain."""
-    found: dict[Match, list[Rule]] = {}
-    for rule in rules:
-        match = match_of(rule)
-        if match:
-            found.setdefault(match, []).append(rule)
-    return found
-
-
-def marker(chain: Chain | None) -> Marker | None:
-    """The marker of this life of the chain, None where it has none."""
-    found = (marker_of(rule) for rule in (chain.rules if chain else ()))
-    return next((one for one in found if one), None)
-
-
-def hosts_of(chain: Chain) -> list[str]:
-    """The hosts that have rules, in numeric order."""
-    return sorted({match.host for match in rules_by_match(chain.rules) if match.host}, key=by_address)

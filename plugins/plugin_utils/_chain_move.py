@@ -11,18 +11,20 @@ is not counted.
 
 from __future__ import annotations
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    ChainError,
-    Observed,
-    Settings,
-    Step,
-    is_ours,
+from collections import Counter as Counts
+
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, Step
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import (
+    foreign_rules,
     is_plain_jump,
     jump_rule,
     marker,
     plain_jumps,
+    sub_chains,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_tree import linked
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Rule
 
 
 def is_copied(settings: Settings, old: Observed, new: Observed) -> bool:
@@ -40,10 +42,9 @@ def require_movable(old_settings: Settings, old: Observed, new_settings: Setting
     if old.chain is None or is_copied(new_settings, old, new):
         return
     name, table = old_settings.chain, old_settings.table
-    foreign = [number for number, rule in enumerate(old.chain.rules, 1) if not is_ours(rule)]
-    if foreign:
+    for where, foreign in foreign_rules(old.chain, sub_chains(old_settings, old)).items():
         raise ChainError(
-            f"The chain {name} is in the table {table} and holds rules that homenet.traffic did not make (number "
+            f"The chain {where} is in the table {table} and holds rules that homenet.traffic did not make (number "
             f"{', '.join(map(str, foreign))}), so it is not moved to {new_settings.table}. Set "
             f"traffic_table to {table}, or delete them by hand."
         )
@@ -53,8 +54,7 @@ def require_movable(old_settings: Settings, old: Observed, new_settings: Setting
             f"Other rules jump to {name} in the table {table} ({elsewhere} more than the plain jumps of FORWARD), so it is not moved to "
             f"{new_settings.table}. Set traffic_table to {table}, or delete them by hand."
         )
-    begun = new.chain.rules if new.chain else ()
-    if plain_jumps(new_settings, new) or begun != old.chain.rules[: len(begun)]:
+    if plain_jumps(new_settings, new) or not _is_begun(old_settings, old, new_settings, new):
         raise ChainError(
             f"There is a chain {name} in both tables, filter and mangle, and each has counted by itself. Read the one that you do not "
             f"want to keep (`report -e traffic_table={table}`), take it away (`remove_traffic -e traffic_table={table}`), and run it again."
@@ -67,11 +67,34 @@ def plan_unhook(settings: Settings, observed: Observed) -> tuple[Step, ...]:
     return (*[Step("delete", "FORWARD", jump_rule(settings))] * len(jumps),)
 
 
-def plan_copy(settings: Settings, observed: Observed, still: Chain) -> tuple[Step, ...]:
+def plan_copy(settings: Settings, observed: Observed, still: Observed) -> tuple[Step, ...]:
     """The steps that make the new chain a copy of one that stands still, counters included. The jump comes last."""
-    done = len(observed.chain.rules) if observed.chain else 0
-    steps = [] if observed.chain else [Step("new", settings.chain)]
-    steps += [Step("append", settings.chain, rule, counted=True) for rule in still.rules[done:]]
+    wanted, there = _chains(settings, still), _chains(settings, observed, loose=True)
+    steps: list[Step] = []
+    if any(rules != wanted.get(name, ())[: len(rules)] for name, rules in there.items()):
+        # A command that was cut off has put a rule where it does not belong: begin again.
+        steps += plan_absent(settings, observed)
+        observed = simulate(settings, observed, steps)
+        there = {}
+    steps += [Step("new", name) for name in wanted if name not in there]
+    for name, rules in wanted.items():
+        steps += [Step("append", name, rule, counted=True) for rule in rules[len(there.get(name, ())) :]]
     if not plain_jumps(settings, observed):
         steps.append(Step("insert", "FORWARD", jump_rule(settings)))
     return tuple(steps)
+
+
+def _is_begun(old_settings: Settings, old: Observed, new_settings: Settings, new: Observed) -> bool:
+    """Whether the new chain holds nothing but rules of the old one, with the same counters."""
+    begun = [rule for rules in _chains(new_settings, new, loose=True).values() for rule in rules]
+    return not Counts(begun) - Counts(rule for rules in _chains(old_settings, old).values() for rule in rules)
+
+
+def _chains(settings: Settings, observed: Observed, loose: bool = False) -> dict[str, tuple[Rule, ...]]:
+    """The chain's rules and those of its sub-chains (``loose``: also of such as nothing leads to)."""
+    if observed.chain is None and not loose:
+        return {}
+    chain, subs = observed.chain, sub_chains(settings, observed)
+    used = set(subs) if loose or chain is None else linked(chain, subs)
+    rules = {name: subs[name].rules for name in sorted(used)}
+    return {**({settings.chain: chain.rules} if chain else {}), **rules}

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -18,66 +19,110 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Settings,
     Step,
     Wanted,
-    bare,
     by_address,
+    list_all_command,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import (
+    Link,
+    Subs,
+    bare,
+    foreign_rules,
     host_rule,
     hosts_of,
-    is_ours,
     is_plain_jump,
     jump_rule,
-    list_all_command,
+    link_of,
     marker,
     marker_of,
     marker_rule,
+    match_in_chain,
+    match_in_sub,
     match_of,
     plain_jumps,
-    rules_by_match,
+    sub_chains,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_tree import Trees, begun_hosts, is_split, removal, trees
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
+
+_Matched = list[tuple[Rule, Match | None]]
 
 
 def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_marker: Marker) -> tuple[Step, ...]:
     """The steps that install the chain or bring it up to date. Empty when nothing is to be done.
 
-    The jump comes last: until it stands, no packet meets a rule of ours.
+    The jump comes last: until it stands, no packet meets a rule of ours. A chain with sub-chains keeps them.
     """
     if wanted.family != settings.family:
         raise ValueError(f"hosts of IPv{wanted.family} for a chain of IPv{settings.family}")
-    _refuse_deciding_rules(observed.chain)
-    steps: list[Step] = []
-    if observed.chain is None:
-        steps.append(Step("new", settings.chain))
-    chain = observed.chain or Chain(settings.chain, 0, None, ())
-    steps += [Step("delete_number", settings.chain, number=number) for number in _removable(_idle_duplicates(chain))]
-    if wanted.prune:
-        steps += _pruned(settings, chain, wanted)
+    chain, subs = observed.chain or Chain(settings.chain, 0, None, ()), sub_chains(settings, observed)
+    _refuse_deciding_rules(chain, subs)
+    known = () if wanted.prune else (*hosts_of(chain, subs), *begun_hosts(settings, observed))
+    hosts = sorted({*wanted.hosts, *known}, key=by_address)
+    split = is_split(settings, observed) or (settings.goto and len(hosts) > settings.full)
+    growth = Trees(settings, observed, hosts)
+    for direction, interface in trees(wanted.interfaces) if split else ():
+        growth.grow(direction, interface)
+    return (
+        *([Step("new", settings.chain)] if observed.chain is None else ()),
+        *_tidied(chain, subs, growth.used, wanted),
+        *growth.cleared(),
+        *(_marked(settings, chain, split, new_marker)),
+        *(growth.steps if split else _listed(settings, chain, hosts, wanted)),
+        *_jump_steps(settings, observed),
+    )
+
+
+def _marked(settings: Settings, chain: Chain, split: bool, new_marker: Marker) -> list[Step]:
+    if marker(chain):
+        return []
+    return [Step("append" if split or not chain.rules else "insert", settings.chain, marker_rule(new_marker))]
+
+
+def _listed(settings: Settings, chain: Chain, hosts: Sequence[str], wanted: Wanted) -> list[Step]:
+    """What is missing for every host to have its rules in the chain itself."""
     where: Literal["append", "insert"] = "insert" if chain.rules else "append"
-    if marker(chain) is None:
-        steps.append(Step(where, settings.chain, marker_rule(new_marker)))
-    steps += [Step(where, settings.chain, host_rule(match)) for match in _uncounted(chain, wanted)]
-    present = rules_by_match(chain.rules)
-    steps += [
-        Step("append", settings.chain, host_rule(match)) for match in _catch_alls(wanted) if match not in present
+    present = {match_of(rule) for rule in chain.rules}
+    return [
+        *(Step(where, settings.chain, host_rule(match)) for match in _uncounted(chain, hosts, wanted)),
+        *(Step("append", settings.chain, host_rule(match)) for match in _catch_alls(wanted) if match not in present),
     ]
-    return (*steps, *_jump_steps(settings, observed))
+
+
+def _tidied(chain: Chain, subs: Subs, used: set[str], wanted: Wanted) -> list[Step]:
+    """Take away what is there twice, what is not wanted any more, and what a cut-off command put where it was not meant for."""
+    hosts = set(wanted.hosts)
+    twice: list[Step] = []
+    gone: list[Step] = []
+    for one in (chain, *(sub for name, sub in subs.items() if name in used)):
+        main = one is chain
+        rules = [(rule, match_in_chain(rule, subs) if main else match_in_sub(rule)) for rule in one.rules]
+        numbers = _removable(_idle_duplicates(rules))
+        twice += [Step("delete_number", one.name, number=number) for number in numbers]
+        for number, (rule, match) in enumerate(rules, 1):
+            left = match and match.host and match.host not in hosts
+            idle_elsewhere = main and match and match.interface not in wanted.interfaces and rule.packets == 0
+            stray = main and match and match_of(rule) is None and rule.packets == 0
+            if (stray or (wanted.prune and (left or idle_elsewhere))) and number not in numbers:
+                gone.append(Step("delete", one.name, bare(rule)))
+    return [*twice, *gone]
 
 
 def plan_empty(settings: Settings, observed: Observed) -> tuple[Step, ...]:
-    """The steps that take every rule out of the chain. Chain and jump stay."""
-    if observed.chain is None:
-        return ()
-    _refuse_foreign_rules(observed.chain)
+    """The steps that take every rule out of the chain, and its sub-chains away. Chain and jump stay."""
+    subs = sub_chains(settings, observed)
+    _refuse_foreign_rules(observed.chain, subs)
+    _refuse_other_jumps(settings, observed.chain, subs)
     # Rule by rule: `-F TRAFFIC` cut after `-F` would flush everybody's rules. The marker goes first, so that a chain
-    # that was emptied halfway is not taken for the one that it was.
-    rules = sorted(observed.chain.rules, key=lambda rule: marker_of(rule) is None)
-    return tuple(Step("delete", settings.chain, bare(rule)) for rule in rules)
+    # that was emptied halfway is not taken for the one that it was; what leads to sub-chains goes last.
+    rules = sorted(observed.chain.rules if observed.chain else (), key=lambda rule: (marker_of(rule) is None, link_of(rule) is not None))
+    return (*(Step("delete", settings.chain, bare(rule)) for rule in rules), *removal(subs))
 
 
 def plan_absent(settings: Settings, observed: Observed) -> tuple[Step, ...]:
     """The steps that take the jump and the chain away. The jump goes first."""
+    emptying = plan_empty(settings, observed)
     if observed.chain is None:
-        return ()
-    _refuse_foreign_rules(observed.chain)
+        return emptying
     jumps = [rule for rule in observed.forward.rules if is_plain_jump(settings, rule)]
     if observed.chain.references is not None and observed.chain.references > len(jumps):
         raise ChainError(
@@ -85,33 +130,33 @@ def plan_absent(settings: Settings, observed: Observed) -> tuple[Step, ...]:
             f"FORWARD), so it cannot be removed, and nothing was. Find them with "
             f"`{list_all_command(settings)}`, delete them, and run it again."
         )
-    return (
-        *[Step("delete", "FORWARD", jump_rule(settings))] * len(jumps),
-        *plan_empty(settings, observed),
-        Step("delete_chain", settings.chain),
-    )
+    return (*[Step("delete", "FORWARD", jump_rule(settings))] * len(jumps), *emptying, Step("delete_chain", settings.chain))
 
 
 def simulate(settings: Settings, observed: Observed, steps: Iterable[Step]) -> Observed:
     """What would be observed after these steps."""
+    chains = {"FORWARD": observed.forward, **observed.subs, **({settings.chain: observed.chain} if observed.chain else {})}
+    rules = {name: list(chain.rules) for name, chain in chains.items()}
     for step in steps:
-        observed = _after(settings, observed, step)
-    return observed
+        if step.action == "new":
+            rules[step.chain] = []
+        elif step.action == "delete_chain":
+            rules.pop(step.chain, None)
+        elif step.chain in rules:
+            _edit(rules[step.chain], step)
+    empty = Chain(settings.chain, 0, None, ())
+    after = {name: replace(chains.get(name, replace(empty, name=name)), rules=tuple(found)) for name, found in rules.items()}
+    more = _jumps(after) - _jumps(chains)
+    less = _jumps(chains) - _jumps(after)
+    subs = {
+        name: sub if sub.references is None else replace(sub, references=sub.references + more[name] - less[name])
+        for name, sub in after.items()
+        if name not in ("FORWARD", settings.chain)
+    }
+    return Observed(after.get(settings.chain), after["FORWARD"], subs)
 
 
-def _after(settings: Settings, observed: Observed, step: Step) -> Observed:
-    if step.action == "new":
-        return replace(observed, chain=Chain(settings.chain, 0, None, ()))
-    if step.action == "delete_chain":
-        return replace(observed, chain=None)
-    target = observed.forward if step.chain == "FORWARD" else observed.chain
-    if target is None:
-        return observed
-    changed = replace(target, rules=_edited(list(target.rules), step))
-    return replace(observed, forward=changed) if step.chain == "FORWARD" else replace(observed, chain=changed)
-
-
-def _edited(rules: list[Rule], step: Step) -> tuple[Rule, ...]:
+def _edit(rules: list[Rule], step: Step) -> None:
     if step.action == "delete_number":
         del rules[step.number - 1 : step.number]
     elif step.rule and step.action == "append":
@@ -119,14 +164,16 @@ def _edited(rules: list[Rule], step: Step) -> tuple[Rule, ...]:
     elif step.rule and step.action == "insert":
         rules.insert(0, step.rule)
     elif step.action == "delete":
-        found = [at for at, rule in enumerate(rules) if bare(rule) == step.rule]
-        del rules[slice(found[0], found[0] + 1) if found else slice(0, 0)]
-    return tuple(rules)
+        found = next((at for at, rule in enumerate(rules) if bare(rule) == step.rule), len(rules))
+        del rules[found : found + 1]
 
 
-def _uncounted(chain: Chain, wanted: Wanted) -> Iterator[Match]:
+def _jumps(chains: Mapping[str, Chain]) -> Counts[str]:
+    return Counts(rule.target for chain in chains.values() for rule in chain.rules if rule.target and rule.target in chains)
+
+
+def _uncounted(chain: Chain, hosts: Iterable[str], wanted: Wanted) -> Iterator[Match]:
     """The matches that need a rule: hosts that have none yet, or only rules that let the packet go on to the catch-all."""
-    known = () if wanted.prune else hosts_of(chain)
     returning: set[Match] = set()
     open_catch_alls = set(_catch_alls(wanted))
     for rule in chain.rules:
@@ -135,7 +182,7 @@ def _uncounted(chain: Chain, wanted: Wanted) -> Iterator[Match]:
             open_catch_alls.discard(match)
         elif match and rule.target == "RETURN" and replace(match, host=None) in open_catch_alls:
             returning.add(match)
-    for host in sorted({*wanted.hosts, *known}, key=by_address):
+    for host in hosts:
         for interface in wanted.interfaces:
             for direction in DIRECTIONS:
                 match = Match(direction, interface, host)
@@ -149,17 +196,18 @@ def _catch_alls(wanted: Wanted) -> Iterator[Match]:
             yield Match(direction, interface, None)
 
 
-def _idle_duplicates(chain: Chain) -> list[int]:
+def _idle_duplicates(rules: Iterable[tuple[Rule, Match | None]]) -> list[int]:
     """Numbers, highest first, of rules that repeat an earlier one and never counted.
 
     By number, because deleting by specification takes the first, which counts.
     """
-    seen: set[tuple[Match | None, str | None]] = set()
+    seen: set[tuple[Match | None, Link | None, str | None]] = set()
     numbers = []
-    for number, rule in enumerate(chain.rules, 1):
-        if not is_ours(rule):
+    for number, (rule, match) in enumerate(rules, 1):
+        link = link_of(rule)
+        if not (match or link or marker_of(rule)):
             continue
-        key = (match_of(rule), rule.target)
+        key = (match, link, rule.target)
         if key in seen and rule.packets == 0:
             numbers.append(number)
         seen.add(key)
@@ -171,18 +219,6 @@ def _removable(numbers: list[int]) -> list[int]:
     return [
         number for number in numbers if all(int(str(number)[:length]) in numbers for length in range(1, len(str(number))))
     ]
-
-
-def _pruned(settings: Settings, chain: Chain, wanted: Wanted) -> list[Step]:
-    duplicates = set(_removable(_idle_duplicates(chain)))
-    gone = []
-    for number, rule in enumerate(chain.rules, 1):
-        match = match_of(rule)
-        left = match and match.host and match.host not in wanted.hosts
-        idle_elsewhere = match and match.interface not in wanted.interfaces and rule.packets == 0
-        if (left or idle_elsewhere) and number not in duplicates:
-            gone.append(Step("delete", settings.chain, bare(rule)))
-    return gone
 
 
 def _jump_steps(settings: Settings, observed: Observed) -> list[Step]:
@@ -197,26 +233,35 @@ def _jump_steps(settings: Settings, observed: Observed) -> list[Step]:
     return [*[Step("delete", "FORWARD", jump)] * len(positions), Step("insert", "FORWARD", jump)]
 
 
-def _refuse_deciding_rules(chain: Chain | None) -> None:
+def _refuse_deciding_rules(chain: Chain, subs: Subs) -> None:
     """A foreign rule that decides about packets would decide about fewer of them behind rules that return."""
-    deciding = [
-        f"{number} (-j {rule.target})"
-        for number, rule in enumerate(chain.rules if chain else (), 1)
-        if not is_ours(rule) and rule.target not in (None, "RETURN")
-    ]
-    if chain and deciding:
-        raise ChainError(
-            f"The chain {chain.name} is in use for something else: rule {', '.join(deciding)} decides about packets. Nothing was "
-            "changed. Choose another name with traffic_chain."
-        )
+    rules = {one.name: one.rules for one in (chain, *subs.values())}
+    for name, numbers in foreign_rules(chain, subs).items():
+        targets = ((number, rules[name][number - 1].target) for number in numbers)
+        deciding = [f"{number} (-j {target})" for number, target in targets if target not in (None, "RETURN")]
+        if deciding:
+            raise ChainError(
+                f"The chain {name} is in use for something else: rule {', '.join(deciding)} decides about packets. Nothing was "
+                "changed. Choose another name with traffic_chain."
+            )
 
 
-def _refuse_foreign_rules(chain: Chain) -> None:
-    foreign = [number for number, rule in enumerate(chain.rules, 1) if not is_ours(rule)]
-    if foreign:
+def _refuse_foreign_rules(chain: Chain | None, subs: Subs) -> None:
+    for name, foreign in foreign_rules(chain, subs).items():
         numbers = ", ".join(map(str, foreign))
-        commands = ", ".join(f"`iptables -D {chain.name} {number}`" for number in foreign[:-4:-1])
+        commands = ", ".join(f"`iptables -D {name} {number}`" for number in foreign[:-4:-1])
         raise ChainError(
-            f"The chain {chain.name} holds rules that homenet.traffic did not make (number {numbers}), so it is left as it "
+            f"The chain {name} holds rules that homenet.traffic did not make (number {numbers}), so it is left as it "
             f"is. Delete them by hand if they are yours to delete ({commands}), or choose another name with traffic_chain."
         )
+
+
+def _refuse_other_jumps(settings: Settings, chain: Chain | None, subs: Subs) -> None:
+    """A sub-chain that something else leads to cannot be removed."""
+    ours = Counts(link.target for one in (chain, *subs.values()) if one for rule in one.rules if (link := link_of(rule)))
+    for name, sub in subs.items():
+        if (sub.references or 0) > ours[name]:
+            raise ChainError(
+                f"Rules that homenet.traffic did not make jump to {name}, so it cannot be removed, and nothing was. Find them with "
+                f"`{list_all_command(settings)}`, delete them, and run it again."
+            )

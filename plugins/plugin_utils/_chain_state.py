@@ -5,21 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator, Sequence
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, ZERO, Counter, Direction, Problem
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Match,
-    Observed,
-    Settings,
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Match, Observed, Settings, list_all_command
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import (
+    NONE,
+    Subs,
+    by_match,
+    end_of,
+    foreign_rules,
     hosts_of,
-    is_ours,
-    list_all_command,
-    match_of,
+    in_order,
+    link_of,
+    match_in_chain,
+    match_in_sub,
     plain_jumps,
-    rules_by_match,
+    sub_chains,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
+
+Rules = Sequence[tuple[Rule, Match | None]]
 
 
 def counted(rules: Iterable[Rule]) -> Counter:
@@ -36,43 +43,50 @@ def counted(rules: Iterable[Rule]) -> Counter:
     return total + seen
 
 
-def host_counters(chain: Chain) -> dict[str, dict[Direction, Counter | None]]:
+def host_counters(chain: Chain, subs: Subs = NONE) -> dict[str, dict[Direction, Counter | None]]:
     """What every host with rules was counted for, over all interfaces. None for a direction without a rule."""
     totals: dict[str, dict[Direction, Counter | None]] = {
-        host: {"download": None, "upload": None} for host in hosts_of(chain)
+        host: {"download": None, "upload": None} for host in hosts_of(chain, subs)
     }
-    for match, rules in rules_by_match(chain.rules).items():
+    for match, rules in by_match(in_order(chain, subs)).items():
         if match.host:
             host = totals[match.host]
             host[match.direction] = (host[match.direction] or ZERO) + counted(rules)
     return totals
 
 
-def unattributed(chain: Chain) -> dict[Direction, Counter] | None:
+def unattributed(chain: Chain, subs: Subs = NONE) -> dict[Direction, Counter] | None:
     """What the catch-all counted: traffic of hosts without a rule. None where the chain has no catch-all.
 
-    A host's rule behind the catch-all counted packets that the catch-all had counted already.
+    A rule behind the catch-all counted packets that the catch-all had counted already.
     """
-    grouped = rules_by_match(chain.rules)
+    rules = in_order(chain, subs)
+    grouped = by_match(rules)
     catch_alls = [match for match in grouped if match.host is None]
     if not catch_alls:
         return None
     totals: dict[Direction, Counter] = {"download": ZERO, "upload": ZERO}
     for match in catch_alls:
-        late = (counted(rules) for rules in _behind_catch_all(chain, match).values())
+        late = (counted(behind) for behind in by_match(_behind_open(rules, match)).values())
         totals[match.direction] += counted(grouped[match]) - sum(late, ZERO)
     return totals
 
 
-def _behind_catch_all(chain: Chain, catch_all: Match) -> dict[Match, list[Rule]]:
-    """The hosts' rules behind a catch-all that see the same packets."""
-    position = next(at for at, rule in enumerate(chain.rules) if match_of(rule) == catch_all)
-    behind = rules_by_match(chain.rules[position + 1 :])
-    return {
-        match: rules
-        for match, rules in behind.items()
-        if match.host and (match.direction, match.interface) == (catch_all.direction, catch_all.interface)
-    }
+def _behind_open(rules: Rules, catch_all: Match) -> Rules:
+    """The rules behind a catch-all that see what it has let pass: one that returns lets nothing pass."""
+    if catch_all.block:
+        return []
+    at = next((at for at, (rule, match) in enumerate(rules) if match == catch_all and rule.target is None), len(rules))
+    return _seeing(rules[at + 1 :], catch_all)
+
+
+def _seeing(rules: Rules, catch_all: Match) -> Rules:
+    """Of these rules, those for some of the packets that a catch-all counts."""
+    return [
+        (rule, match)
+        for rule, match in rules
+        if match and match != catch_all and (match.direction, match.interface) == (catch_all.direction, catch_all.interface)
+    ]
 
 
 def problems(settings: Settings, observed: Observed, interfaces: Iterable[str]) -> list[Problem]:
@@ -81,10 +95,12 @@ def problems(settings: Settings, observed: Observed, interfaces: Iterable[str]) 
         return [
             Problem("chain_missing", f"There is no chain {settings.chain}: nothing is counted. Run setup_traffic.")
         ]
+    subs = sub_chains(settings, observed)
     return [
         *_jump_problems(settings, observed),
-        *_rule_problems(observed.chain),
-        *_catch_all_problems(observed.chain, list(interfaces)),
+        *_sub_problems(settings, observed.chain, subs),
+        *_rule_problems(observed.chain, subs),
+        *_catch_all_problems(observed.chain, subs, list(interfaces)),
     ]
 
 
@@ -124,35 +140,46 @@ def _jump_problems(settings: Settings, observed: Observed) -> Iterator[Problem]:
         )
 
 
-def _rule_problems(chain: Chain) -> Iterator[Problem]:
-    foreign = [number for number, rule in enumerate(chain.rules, 1) if not is_ours(rule)]
-    if foreign:
+def _sub_problems(settings: Settings, chain: Chain, subs: Subs) -> Iterator[Problem]:
+    jumps = Counts(link.target for one in (chain, *subs.values()) for rule in one.rules if (link := link_of(rule)))
+    misused = [name for name, sub in subs.items() if (sub.references or 0) > jumps[name]]
+    if misused:
+        yield Problem(
+            "jump_duplicate",
+            f"Rules that homenet.traffic did not make jump to {_some(misused)}: what they match may count twice. They were left "
+            f"alone; find them with `{list_all_command(settings)}`.",
+        )
+
+
+def _rule_problems(chain: Chain, subs: Subs) -> Iterator[Problem]:
+    for name, foreign in foreign_rules(chain, subs).items():
         numbers = ", ".join(map(str, foreign))
         yield Problem(
             "foreign_rule",
-            f"Rule {numbers} of {chain.name} is not of homenet.traffic; it was left alone. What it lets return is not counted behind it.",
+            f"Rule {numbers} of {name} is not of homenet.traffic; it was left alone. What it lets return is not counted behind it.",
         )
-    grouped = rules_by_match(chain.rules)
-    repeated = {
-        match.host or "the catch-all"
-        for match, rules in grouped.items()
-        if len({rule.target for rule in rules}) < len(rules)
-    }
-    if repeated:
-        yield Problem("duplicate_rule", f"Repeated rules in {chain.name} for {_some(repeated)}; no byte is counted twice.")
-    lame = {
-        match.host
-        for match in grouped
-        if match.host and not any(other.host == match.host and other.direction != match.direction for other in grouped)
-    }
+    grouped = by_match((rule, match_in_chain(rule, subs)) for rule in chain.rules)
+    by_chain = [(chain, grouped), *((sub, by_match((rule, match_in_sub(rule)) for rule in sub.rules)) for sub in subs.values())]
+    for one, matches in by_chain:
+        repeated = {
+            match.host or "the catch-all" for match, rules in matches.items() if len({rule.target for rule in rules}) < len(rules)
+        }
+        if repeated:
+            yield Problem("duplicate_rule", f"Repeated rules in {one.name} for {_some(repeated)}; no byte is counted twice.")
+    directions: dict[str, set[Direction]] = {}
+    for _rule, match in in_order(chain, subs):
+        if match and match.host:
+            directions.setdefault(match.host, set()).add(match.direction)
+    lame = [host for host, found in directions.items() if len(found) < len(DIRECTIONS)]
     if lame:
         yield Problem(
             "one_direction_only", f"Only one direction is counted for {_some(lame)}. Run setup_traffic."
         )
 
 
-def _catch_all_problems(chain: Chain, interfaces: list[str]) -> Iterator[Problem]:
-    grouped = rules_by_match(chain.rules)
+def _catch_all_problems(chain: Chain, subs: Subs, interfaces: list[str]) -> Iterator[Problem]:
+    rules = in_order(chain, subs)
+    grouped = by_match(rules)
     if not grouped:
         yield Problem("no_catch_all", f"The chain {chain.name} is empty: nothing is counted. Run setup_traffic.")
         return
@@ -164,51 +191,44 @@ def _catch_all_problems(chain: Chain, interfaces: list[str]) -> Iterator[Problem
             f"The way to the Internet is {_some(uncounted)}, but the chain counts on {_some(counting)}: new traffic is not "
             "counted. Run setup_traffic.",
         )
-    if _returns_all(chain) or any(
-        Match(direction, interface, None) not in grouped
-        for interface in interfaces
-        if interface in counting
-        for direction in DIRECTIONS
+    if (
+        _returns_all(rules)
+        or _is_open(chain, subs)
+        or any(
+            Match(direction, interface, None) not in grouped
+            for interface in interfaces
+            if interface in counting
+            for direction in DIRECTIONS
+        )
     ):
         yield Problem("no_catch_all", "Traffic of hosts without a rule is not counted. Run setup_traffic.")
-    catch_alls = [match for match in grouped if match.host is None]
-    both = {match.host for catch_all in catch_alls for match in _falling_through(chain, catch_all)}
+    yield from _order_problems(rules, [match for match in grouped if match.host is None and match.block is None])
+
+
+def _order_problems(rules: Rules, catch_alls: Iterable[Match]) -> Iterator[Problem]:
+    both: set[str | None] = set()
+    late: set[str | None] = set()
+    for catch_all in catch_alls:
+        position = next(at for at, (_rule, match) in enumerate(rules) if match == catch_all)
+        before, behind = _seeing(rules[:position], catch_all), _seeing(rules[position:], catch_all)
+        returning = {match for rule, match in before if rule.target == "RETURN"}
+        both |= {match.host for _rule, match in before if match and match.host and match not in returning}
+        late |= {match.host for _rule, match in behind if match and match.host and match not in returning}
     if both:
         yield Problem(
             "duplicate_rule",
             f"The rules of {_some(both)} let packets go on to the catch-all, which counts them again. Run setup_traffic; what was "
             "counted twice until then stays so.",
         )
-    late = {
-        match.host
-        for catch_all in catch_alls
-        for match in _behind_catch_all(chain, catch_all)
-        if match.host and not _returns_before(chain, match, catch_all)
-    }
     if late:
         yield Problem(
             "catch_all_not_last", f"The catch-all stands before the rules of {_some(late)}. Run setup_traffic."
         )
 
 
-def _falling_through(chain: Chain, catch_all: Match) -> set[Match]:
-    """The hosts' rules in front of a catch-all from which packets go on to it."""
-    found: dict[Match, bool] = {}
-    for rule in chain.rules:
-        match = match_of(rule)
-        if match == catch_all:
-            break
-        if match and (match.direction, match.interface) == (catch_all.direction, catch_all.interface):
-            found[match] = found.get(match, False) or rule.target == "RETURN"
-    else:
-        return set()
-    return {match for match, returns in found.items() if not returns}
-
-
-def _returns_all(chain: Chain) -> bool:
+def _returns_all(rules: Rules) -> bool:
     """Whether somebody else's rule sends everything back before it meets the catch-all."""
-    for rule in chain.rules:
-        match = match_of(rule)
+    for rule, match in rules:
         if match and match.host is None:
             return False
         if rule.target == "RETURN" and not (rule.protocol or rule.source or rule.destination or rule.extra):
@@ -216,13 +236,11 @@ def _returns_all(chain: Chain) -> bool:
     return False
 
 
-def _returns_before(chain: Chain, match: Match, catch_all: Match) -> bool:
-    for rule in chain.rules:
-        if match_of(rule) == catch_all:
-            return False
-        if match_of(rule) == match and rule.target == "RETURN":
-            return True
-    return False
+def _is_open(chain: Chain, subs: Subs) -> bool:
+    """Whether packets can leave a sub-chain uncounted: it lacks the end that belongs to the link to it."""
+    links = [link for one in (chain, *subs.values()) for rule in one.rules if (link := link_of(rule)) and link.target in subs]
+    ends = {name: {end.block for rule in sub.rules if (end := end_of(rule))} for name, sub in subs.items()}
+    return any(link.block not in ends[link.target] for link in links)
 
 
 def _some(names: Iterable[str | None]) -> str:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
+    GOTO,
     ChainError,
     Observed,
     Settings,
     Step,
     command,
+    is_sub_name,
     list_all_command,
     list_command,
     restore_command,
@@ -97,20 +99,33 @@ class Chains:
 
     # Listing
 
-    def listing(self) -> list[Group]:
+    def listing(self, whole: bool = False) -> list[Group]:
         """The commands that ``observe`` asks first, to be foreseen."""
-        return [
-            Group(tuple(list_command(replace(self.settings, program=program), name) for program in self._programs))
-            for name in ("FORWARD", self.settings.chain)
-        ]
+        ways = [replace(self.settings, program=program) for program in self._programs]
+        groups = [Group(tuple(list_command(way, name) for way in ways)) for name in ("FORWARD", self.settings.chain)]
+        return [*groups, *([Group(tuple(list_all_command(way) for way in ways))] if whole else [])]
 
-    def observe(self) -> Observed:
-        """The chain and FORWARD as they are now."""
+    def observe(self, whole: bool = False) -> Observed:
+        """The chain and FORWARD as they are now, and the sub-chains that the chain leads to; ``whole``: also all others."""
         forward = self._chain("FORWARD")
         if forward is None:
             raise TrafficError(f"{self._where}: iptables shows no chain FORWARD in the table {self.settings.table}.")
         self.forward = forward
-        return Observed(self._chain(self.settings.chain), forward)
+        chain = self._chain(self.settings.chain)
+        leads_on = chain and any(rule.extra == GOTO for rule in chain.rules)
+        return Observed(chain, forward, self._subs() if whole or leads_on else {})
+
+    def _subs(self) -> dict[str, Chain]:
+        """The sub-chains, out of a listing of all chains; what others hold is not read."""
+        answer = self._iptables(list_all_command)
+        chains = re.split(r"(?m)^(?=Chain )", answer.text)
+        ours = [text for text in chains if is_sub_name(self.settings.chain, text.removeprefix("Chain ").partition(" ")[0])]
+        if not ours:
+            return {}
+        found: list[Chain] = self._questions.parsed(
+            "chains", Read(list_all_command(self.settings), self._template), "".join(ours)
+        )
+        return {chain.name: self._without_glued_noise(chain) for chain in found}
 
     def chain(self) -> Chain | None:
         """The chain of ours; None also where the router lacks the table."""
@@ -136,7 +151,8 @@ class Chains:
     def _without_glued_noise(self, chain: Chain) -> Chain:
         ours = self.settings.chain
         rules = tuple(
-            self._questions.quiet_rule(rule) if rule.extra and ours in (chain.name, rule.target) else rule for rule in chain.rules
+            self._questions.quiet_rule(rule) if rule.extra and (chain.name.startswith(ours) or rule.target == ours) else rule
+            for rule in chain.rules
         )
         return replace(chain, rules=rules)
 
@@ -207,33 +223,37 @@ class Chains:
 
     # Changes
 
-    def converge(self, plan: Plan, change: Change, observed: Observed) -> None:
+    def converge(self, plan: Plan, change: Change, observed: Observed, whole: bool = False) -> None:
         """Run a plan and read back; plan again for what is still missing, until nothing is, or nothing changes.
 
         What is there afterwards decides, and not the words with which a command was answered, since nearly every iptables is
-        silent when all went well.
+        silent when all went well. ``whole``: the plan is for sub-chains, too, to which nothing leads.
         """
         change.after = observed
         steps = plan(observed)
+        if not whole and any(is_sub_name(self.settings.chain, step.chain) for step in steps):
+            whole = True  # perhaps an earlier run has begun some
+            change.after = self.observe(whole)
+            steps = plan(change.after)
         if steps and not self._questions.has_shell:
-            self._refuse_prefixes()
-        for _round in range(ROUNDS):
+            self._refuse_prefixes(steps)
+        for _round in range(ROUNDS + len(steps) // CHUNK):
             if not steps:
                 return
-            ways = self._restores
-            words = self._perform(steps, change)
-            change.after = self.observe()
+            ways = self._restores, self.settings
+            words = self._perform(steps, change, whole)
+            change.after = self.observe(whole)
             left = plan(change.after)
-            if left == steps and words and self._restores == ways:
+            if left == steps and words and (self._restores, self.settings) == ways:
                 break
             steps = left
         if steps:
             raise ChainError(self._not_done(steps, words))
 
-    def _perform(self, steps: Sequence[Step], change: Change) -> str:
+    def _perform(self, steps: Sequence[Step], change: Change, whole: bool) -> str:
         """Run steps, or the first of them. Returns the words of a complaint."""
         if self._restores and all(step.action != "delete_number" for step in steps):
-            return self._restore(steps, change)
+            return self._restore(steps, change, whole)
         together: list[str] = []
         for number, step in enumerate(steps):
             if number and step.chain == "FORWARD" and step.action == "insert":
@@ -242,13 +262,13 @@ class Chains:
             if step.action == "delete_number":
                 break  # the numbers of the others may have changed meanwhile
         if self._questions.has_shell:
-            return self._run_all(together[:CHUNK], change)
+            return self._run_all(together[:CHUNK], change, whole)
         return next(filter(None, (self._run_one(line, change) for line in together)), "")
 
-    def _restore(self, steps: Sequence[Step], change: Change) -> str:
+    def _restore(self, steps: Sequence[Step], change: Change, whole: bool) -> str:
         """All steps as one change, which is done as a whole or not at all."""
         program = self._restores[0]
-        answer = self._change(restore_command(self.settings, program, steps))
+        answer = self._change(restore_command(self.settings, program, steps), whole)
         words = self._questions.quiet(answer.text).strip()
         if not answer.status:
             change.commands += [command(self.settings, step) for step in steps]
@@ -256,42 +276,51 @@ class Chains:
             self._restores = self._restores[1:]  # another way, the last of which are single commands
         return f"`{program}` was answered with {quoted(words)}" if words or answer.status else ""
 
-    def _change(self, line: str) -> Answer:
+    def _change(self, line: str, whole: bool) -> Answer:
         """One command that changes something, and the listings that will be asked for next, in one exchange."""
 
         def ask() -> Answer:
-            self._questions.foresee((), [Group((line,)), *self.listing()])
+            self._questions.foresee((), [Group((line,)), *self.listing(whole)])
             return self._questions.remembered(line)
 
         return self._unlocked(ask)
 
-    def _run_all(self, lines: Sequence[str], change: Change) -> str:
+    def _run_all(self, lines: Sequence[str], change: Change, whole: bool) -> str:
         """Commands in one exchange, up to the first that fails, or that comes a second time."""
         lines = lines[: next((at for at, line in enumerate(lines) if line in lines[:at]), len(lines))]
-        self._questions.foresee((), [Group(tuple(lines), all_of=True), *self.listing()])
+        self._questions.foresee((), [Group(tuple(lines), all_of=True), *self.listing(whole)])
         for line in lines:
             if not self._questions.has_answer(line):
                 break
             answer = self._questions.remembered(line)
             change.commands.append(line)
             if answer.status:
+                self._learn(line, answer)
                 return f"`{line}` was answered with {quoted(answer.text)}"
         return ""
 
     def _run_one(self, line: str, change: Change) -> str:
         change.commands.append(line)
-        words = self._questions.quiet(self._iptables(lambda _settings: line).text).strip()
+        answer = self._iptables(lambda _settings: line)
+        self._learn(line, answer)
+        words = self._questions.quiet(answer.text).strip()
         return f"`{line}` was answered with {quoted(words)}" if words else ""
 
-    def _refuse_prefixes(self) -> None:
-        """A command that was cut in the name of our chain must not meet somebody else's."""
+    def _learn(self, line: str, answer: Answer) -> None:
+        """Kernels 2.4 and their iptables know no goto: without it there are no sub-chains."""
+        if " -g " in line and self._questions.complaint(answer.text) == "bad_argument":
+            self.settings = replace(self.settings, goto=False)
+
+    def _refuse_prefixes(self, steps: Sequence[Step]) -> None:
+        """A command that was cut in the name of a chain of ours must not meet somebody else's."""
         text = self._iptables(list_all_command).text
         # An empty chain that nobody uses does no harm: such a cut may have left it itself.
         used = re.findall(r"^Chain (\S+) \((?!0 references\)\n[^\n]*\n*(?:Chain|\Z))", text, re.MULTILINE)
-        shorter = [name for name in used if name != self.settings.chain and self.settings.chain.startswith(name)]
+        ours = {self.settings.chain, *(step.chain for step in steps)} - {"FORWARD"}
+        shorter = [(name, one) for name in used for one in sorted(ours) if name not in ours and one.startswith(name)]
         if shorter:
             raise ChainError(
-                f"{self._where}: there is a chain {shorter[0]}, whose name is the beginning of {self.settings.chain}. A command that was "
+                f"{self._where}: there is a chain {shorter[0][0]}, whose name is the beginning of {shorter[0][1]}. A command that was "
                 "cut off could meet it, so nothing was changed. Choose another name with traffic_chain."
             )
 

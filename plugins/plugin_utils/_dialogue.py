@@ -25,6 +25,7 @@ QUIET = 0.3  # seconds without a byte after which a text is taken to be complete
 NUDGE = 2.0  # seconds without a byte after which a router that did not print its prompt again is asked for it
 ASKS_FOR_CURSOR, CURSOR_AT_HOME = b"\x1b[6n", b"\x1b[1;1R"
 CURSOR_QUESTION = 0.002  # seconds in which a line editor asks, behind its prompt, where its cursor is
+PIECE, ECHO_PAUSE = 2048, 0.0005  # bytes that are typed at once, seconds to wait for their echo
 FAREWELL = 1.0  # seconds given to the router to close after the log-out
 
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
@@ -146,6 +147,7 @@ class Session:
         self._sent = _Sent()
         self._doing = ""  # what was sent last
         self._asked_for_cursor = False
+        self._room = limits.output  # bytes that may be received for what is being done
 
     @property
     def profile(self) -> Profile:
@@ -298,6 +300,7 @@ class Session:
         self._received.clear()
         self._deadline = self._clock() + self._limits.command
         self._doing = command
+        self._room = self._limits.output
         self._send(command)
         if not self._profile.sync:
             self._read_until_prompt()
@@ -312,7 +315,8 @@ class Session:
         self._received.clear()
         self._deadline = self._clock() + self._limits.command
         self._doing = made.what
-        self._send(made.text.removesuffix("\n"))
+        self._room = self._limits.output * made.commands + 3 * len(made.text)  # its echo, and the prompts in it
+        self._type(made.text)
         # The marks are searched for only when the last one can be there: the answer may be long.
         while f"{made.end}".encode() not in self._received or (output := between_marks(made, self._text())) is None:
             self._receive_or_fail(self._no_prompt)
@@ -412,12 +416,19 @@ class Session:
 
     # Bytes
 
-    def _send(self, line: str) -> None:
+    def _type(self, text: str) -> None:
+        """Send a long text in pieces, taking in what is echoed meanwhile: a router that cannot get rid of it reads no more."""
+        for start in range(0, len(text), PIECE):
+            self._send(text[start : start + PIECE], end="")
+            while start + PIECE < len(text) and self._receive_within(ECHO_PAUSE):
+                self._deadline = self._clock() + self._limits.command
+
+    def _send(self, line: str, end: str = "\n") -> None:
         # BusyBox's line editor asks where its cursor is, and sleeps for 20 ms over a line that comes instead of the answer.
         position = CURSOR_AT_HOME if self._profile.shell and self._asked_for_cursor else b""
         self._asked_for_cursor = False
         try:
-            self._stream.write(position + line.encode("utf-8", "surrogateescape") + b"\n")
+            self._stream.write(position + (line + end).encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise self._lost(error) from error
 
@@ -443,9 +454,9 @@ class Session:
             raise self._closed()
         self._received += data
         self._asked_for_cursor = self._received.endswith(ASKS_FOR_CURSOR)
-        if len(self._received) > self._limits.output:
+        if len(self._received) > self._room:
             raise DialogueError(
-                f"{self._where} printed more than {self._limits.output} bytes in answer to `{self._doing}`, so it was not read "
+                f"{self._where} printed more than {self._room} bytes in answer to `{self._doing}`, so it was not read "
                 "to its end. Is this the right profile?"
             )
         return True

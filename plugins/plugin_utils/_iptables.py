@@ -18,12 +18,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Wanted,
     as_commands,
     command,
-    hosts_of,
-    marker,
-    plain_jumps,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import plan_unhook
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import hosts_of, marker, plain_jumps
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover, mover
@@ -123,10 +121,10 @@ class Iptables:
 
     def counted(self) -> Counted:
         """See Backend."""
-        found = [family.counting.chain for family in self._families]
-        rests = [rest for chain in found if chain and (rest := unattributed(chain)) is not None]
+        found = [(seen.chain, seen.subs) for family in self._families if (seen := family.counting).chain]
+        rests = [rest for chain, subs in found if chain and (rest := unattributed(chain, subs)) is not None]
         return Counted(
-            {host: both for chain in found if chain for host, both in host_counters(chain).items()},
+            {host: both for chain, subs in found if chain for host, both in host_counters(chain, subs).items()},
             {direction: sum((rest[direction] for rest in rests), ZERO) for direction in DIRECTIONS} if rests else None,
         )
 
@@ -148,7 +146,7 @@ class Iptables:
             installed=chain is not None and bool(positions),
             jump_position=positions[0] if positions else None,
             references=0 if chain is None else chain.references,
-            hosts=0 if chain is None else len(hosts_of(chain)),
+            hosts=0 if chain is None else len(hosts_of(chain, family.observed.subs)),
             marker=None if found is None else str(found),
             problems=self._problems(interfaces),
         )
@@ -164,7 +162,8 @@ class Iptables:
 
     def hosts(self) -> list[str]:
         """The addresses that have rules."""
-        return [host for family in self._families if family.counting.chain for host in hosts_of(family.counting.chain)]
+        seen = [family.counting for family in self._families]
+        return [host for one in seen if one.chain for host in hosts_of(one.chain, one.subs)]
 
     def as_commands(self) -> list[str]:
         """See Backend."""
@@ -177,6 +176,7 @@ class Iptables:
         """See Backend."""
         commands: list[str] = []
         after: list[str] = []
+        self._look_closer(state)
         for family in self._families:
             plan, settings = self._plan(family, state, hosts, interfaces, prune), family.chains.settings
             moving, observed = family.move.preview(state == "present") if family.move else ([], family.observed)
@@ -187,6 +187,7 @@ class Iptables:
 
     def bring(self, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool, commands: list[str]) -> None:
         """See Backend."""
+        self._look_closer(state)
         plans = [(family, self._plan(family, state, hosts, interfaces, prune)) for family in self._families]
         for family, plan in plans:
             plan(family.observed)  # a refusal comes before anything is changed
@@ -199,8 +200,13 @@ class Iptables:
                 observed = family.move.move(change)
             elif family.move:
                 family.move.remove(change)
-            family.chains.converge(plan, change, observed)
+            family.chains.converge(plan, change, observed, whole=state != "present")
             family.seen, family.move = change.after, None
+
+    def _look_closer(self, state: State) -> None:
+        """What is taken away is taken away whole: also sub-chains that an earlier run has begun, and that nothing leads to yet."""
+        for family in self._families if state != "present" else ():
+            family.seen = family.chains.observe(whole=True)
 
     def _stop(self, change: Change) -> None:
         """Take the jumps away: what the chains have counted then is all that they will have."""
@@ -208,7 +214,7 @@ class Iptables:
             if family.move:
                 family.move.stop(change)
             settings = family.chains.settings
-            family.chains.converge(partial(plan_unhook, settings), change, family.observed)
+            family.chains.converge(partial(plan_unhook, settings), change, family.observed, whole=True)
             family.seen = change.after
         self._final = self.counted()
 

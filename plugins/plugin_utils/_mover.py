@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands, command, marker
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands, command
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import (
     is_copied,
     plan_copy,
@@ -15,8 +15,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import
     require_movable,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
 
 class Mover:
@@ -57,15 +58,14 @@ class Mover:
         self._old.converge(partial(plan_unhook, self._old.settings), change, self._there)
         self._there = self._old.observe()
 
-    def _still(self) -> Chain:
-        chain = self._there.chain
-        if chain is None:
+    def _still(self) -> Observed:
+        if self._there.chain is None:
             raise TrafficError(f"The chain {self._old.settings.chain} has gone while it was being moved. Run it again.")
-        return chain
+        return self._there
 
     def remove(self, change: Change) -> None:
         """Remove the old one."""
-        self._old.converge(lambda seen: plan_absent(self._old.settings, seen), change, self._old.observe())
+        self._old.converge(partial(plan_absent, self._old.settings), change, self._old.observe(whole=True), whole=True)
 
     def preview(self, present: bool) -> tuple[list[str], Observed]:
         """The commands that this would take, and what would be in the new table."""
@@ -73,7 +73,7 @@ class Mover:
         removal, here = plan_absent(old, self._there), self._here
         if not present or self._is_copied() or not self._there.chain:
             return [command(old, step) for step in removal], here
-        copy = plan_copy(new, here, self._there.chain)
+        copy = plan_copy(new, here, self._there)
         unhook = [command(old, step) for step in removal if step.chain == "FORWARD"]
         rest = [command(old, step) for step in removal if step.chain != "FORWARD"]
         return [*unhook, *(command(new, step) for step in copy), *rest], simulate(new, here, copy)

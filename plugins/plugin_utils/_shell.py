@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
-LONGEST = 12_000  # bytes of a script; a terminal and its buffers are small
-
 # The marks are never sent in one piece, so that no echo can pass for one.
 _HEAD = """\
 (
@@ -54,11 +52,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Script:
-    """A compound command, and the lines between which its output stands. ``what`` names it in messages."""
+    """A compound command, and the lines between which its output stands.
+
+    ``what`` names it in messages; ``commands`` is how many there are in it, each of which may print as much as one alone.
+    """
 
     text: str
     mark: str
     what: str
+    commands: int
 
     @property
     def begin(self) -> str:
@@ -83,7 +85,7 @@ def script(groups: Sequence[Group], token: str) -> Script:
     lines.append(_TAIL)
     commands = [command.partition("\n")[0] for group in groups for command in group.commands]
     what = " and ".join([*commands[:1], *([f"{number - 1} more commands"] if number > 1 else [])])
-    return Script("".join(lines), token, what)
+    return Script("".join(lines), token, what, max(1, number))
 
 
 def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Answer]:

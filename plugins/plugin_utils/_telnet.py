@@ -43,6 +43,7 @@ DO, DONT, ECHO, IAC, NAWS, SB, SE, SGA, WILL, WONT = (
 )
 
 LONGEST_SUBNEGOTIATION = 4096  # bytes; nothing that is sent to us needs more
+WRITE_PATIENCE = 30.0  # seconds for a router to take what it is sent
 WINDOW = (500, 100)  # columns and rows: a shell's line editor must not break our lines
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -73,6 +74,7 @@ class TelnetStream:
         """See Stream."""
         if self._telnet.sock is None:
             raise BrokenPipeError("the connection is closed")
+        self._telnet.sock.settimeout(WRITE_PATIENCE)
         self._telnet.write(data.replace(b"\n", b"\r\n"))
 
     def close(self) -> None:

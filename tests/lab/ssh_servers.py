@@ -9,8 +9,10 @@ a user whose home directory is another one, for libssh asks the password file fo
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,11 +47,11 @@ class Server:
     """A running one."""
 
     folder: Path
+    host: str
+    """A loopback address of its own, so that tests that run at the same time do not meet."""
     port: int
     keys: Keys
     kind: str
-
-    host = "127.0.0.1"
 
     def log(self) -> str:
         """What it has logged."""
@@ -112,15 +114,16 @@ def _prepared(folder: Path, kind: str, host_keys: Sequence[str]) -> Server:
     for path in (folder / "authorized_keys", home / ".ssh/authorized_keys"):
         path.write_text(keys.authorized, encoding="ascii")
         path.chmod(0o600)
+    host = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.{random.randrange(1, 255)}"
     with socket.socket() as probe:
-        probe.bind((Server.host, 0))
-        port = probe.getsockname()[1]
-    return Server(folder, port, keys, kind)
+        probe.bind((host, 0))
+        return Server(folder, host, probe.getsockname()[1], keys, kind)
 
 
 @contextmanager
 def _running(server: Server, *words: str) -> Iterator[None]:
-    unshare = (program("unshare"), "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SERVE, "sh")
+    dies_with_us = (program("setpriv"), "--pdeathsig=KILL", "--")
+    unshare = (*dies_with_us, program("unshare"), "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SERVE, "sh")
     process = start(*unshare, str(server.folder), *words)
     try:
         _wait_for(server, process)
@@ -132,8 +135,9 @@ def _running(server: Server, *words: str) -> Iterator[None]:
 
 def _wait_for(server: Server, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 20
+    address = f"{int.from_bytes(socket.inet_aton(server.host), sys.byteorder):08X}:{server.port:04X}"
     while time.monotonic() < deadline and process.poll() is None:
-        if any(f"0100007F:{server.port:04X}" in line and " 0A " in line for line in Path("/proc/net/tcp").read_text().splitlines()):
+        if any(address in line and " 0A " in line for line in Path("/proc/net/tcp").read_text().splitlines()):
             return
         time.sleep(0.02)
     assert process.stdout

@@ -18,11 +18,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Step,
     Wanted,
     command,
-    hosts_of,
     list_all_command,
-    marker,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import hosts_of, marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import problems
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import parse
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import TEMPLATES

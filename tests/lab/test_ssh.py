@@ -316,7 +316,7 @@ def test_addresses_of_ipv6(tmp_path: Path) -> None:
     """known_hosts has them in brackets only with a port."""
     with sshd(tmp_path, "ListenAddress ::1") as server:
         known = server.known_hosts
-        known.write_text(known.read_text().replace("[127.0.0.1]", "[::1]"))
+        known.write_text(known.read_text().replace(f"[{server.host}]", "[::1]"))
         made = SshClient(SshOptions("::1", server.port, USER, PASSWORD, known_hosts_file=str(known)))
         made.connect()
         assert made.execute("echo in", b"", 20, 100) == (0, b"in\n")

@@ -42,8 +42,10 @@ def raw(control: Control, server: Server, command: str, *flags: str, password: s
 
 
 def test_raw(control: Control, server: Server) -> None:
+    before = server.log().count("Accepted password")
     done = raw(control, server, "echo one; echo two >&2")
     assert done.status == 0, done.out
+    assert server.log().count("Accepted password") == before + 1
     assert "home | CHANGED | rc=0 >>\none\ntwo\n" in done.out
     done = raw(control, server, "no-such-command")
     assert "home | FAILED | rc=127 >>" in done.out
@@ -56,7 +58,7 @@ def test_a_wrong_password(control: Control, server: Server) -> None:
     assert done.status == 4
     found = done.result()
     assert found["_state"] == "UNREACHABLE!"
-    assert f"127.0.0.1 port {server.port}: the user name or the password was refused. It was tried once only" in found["msg"]
+    assert f"{server.host} port {server.port}: the user name or the password was refused. It was tried once only" in found["msg"]
     assert "hunter2" not in done.out
     assert server.log().count("Failed password") == before + 1
 
@@ -98,37 +100,8 @@ def test_a_key(control: Control, server: Server, way: str) -> None:
 
 def test_a_task_without_an_answer(control: Control, server: Server) -> None:
     done = raw(control, server, "sleep 30", ansible_command_timeout=1)
-    assert "did not finish `sleep 30` within 1 s" in done.out
+    assert f"{server.host} port {server.port}: `sh` did not end within 1 s. Run it again." in done.out
     assert done.status == 2
-
-
-SCRIPT = """
-import json, sys
-from ansible.playbook.play_context import PlayContext
-from ansible.plugins.loader import connection_loader, init_plugin_loader
-init_plugin_loader()
-connection = connection_loader.get("homenet.traffic.ssh_cli", PlayContext())
-connection.set_options(var_options=json.loads(sys.argv[1]))
-result = connection.run_script("echo gr\\xfc\\xdfe; cat /none; exit 3\\n")
-status, again = connection.run_script("sleep 0; echo again\\n")
-connection.close()
-print(json.dumps([*result, status, again]))
-"""
-
-
-def test_a_script_without_a_terminal(control: Control, server: Server) -> None:
-    """In a channel of its own, for real shells; what the core hands over then."""
-    variables = {
-        "ansible_host": server.host, "ansible_port": server.port, "ansible_user": "admin", "ansible_password": PASSWORD,
-        "ansible_ssh_cli_known_hosts_file": str(server.known_hosts), "inventory_hostname": "home",
-    }  # fmt: skip
-    before = server.log().count("Accepted password")
-    done = control.run("python", "-c", SCRIPT, json.dumps(variables))
-    status, printed, again, said = json.loads(done.out.splitlines()[-1])
-    assert (status, again, said) == (3, 0, "again\n")
-    assert sorted(printed.splitlines())[1] == "gr\xfc\xdfe"
-    assert "/none" in printed
-    assert server.log().count("Accepted password") == before + 1, "one log-in"
 
 
 # What ssh_cli cannot do: docs/ssh.md says what can
@@ -170,7 +143,7 @@ def test_what_needs_openssh(control: Control, tmp_path: Path, name: str) -> None
         (tmp_path / "vars.json").write_text(json.dumps(variables))
         words = ("ansible", "routers", "-i", str(inventory), "-m", "ansible.builtin.raw", "-a", "echo in", "-e", f"@{tmp_path}/vars.json")
         done = control.run(*words)
-        assert "rc=0 >>\nin\n" in done.out, done.out
+        assert "rc=0 >>\nin\n" in done.out.replace("\r", ""), done.out  # older cores ask for a terminal
         assert ("Accepted publickey" in gate.log()) == (name == "behind_a_gate")
         if message:
             host = given["ansible_host"] if named else server.host

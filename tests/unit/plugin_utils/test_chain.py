@@ -19,16 +19,18 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Wanted,
     as_commands,
     command,
-    host_rule,
-    jump_rule,
     list_all_command,
     list_command,
+)
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import (
+    host_rule,
+    jump_rule,
     marker,
     marker_of,
     marker_rule,
     match_of,
 )
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
 
 SETTINGS = Settings()

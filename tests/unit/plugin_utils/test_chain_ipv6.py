@@ -22,13 +22,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     as_commands,
     by_address,
     command,
-    hosts_of,
     list_command,
-    marker_of,
-    marker_rule,
-    match_of,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import hosts_of, marker_of, marker_rule, match_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import parse
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import TEMPLATES

@@ -14,11 +14,13 @@ import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import chains
 import pytest
+from chains import foreign, observe, say
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     ChainError,
     Marker,
@@ -30,14 +32,11 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
-from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code, parse
-from router.firewall import Packet
 from router.router import Router
 from router.spec import RouterSpec
 
 SETTINGS = Settings()
 MARKER = Marker("127.81.4.9", "127.200.7.33")
-PROFILE = _profile.load("broadcom")
 POOL = ("192.168.1.2", "192.168.1.3", "192.168.1.12", "192.168.1.20")
 UNKNOWN = "192.168.1.99"
 
@@ -67,44 +66,8 @@ def a_router(state: Iterable[str]) -> Router:
     return Router(RouterSpec(hosts=20, setup=tuple(state)))
 
 
-def say(router: Router, line: str) -> str:
-    """A line as the router's command line runs it: what is not iptables is an unknown command, and changes nothing."""
-    words = line.split()
-    return router.iptables(words[1:]).text if words[:1] == ["iptables"] else "unrecognized command"
-
-
-def observe(router: Router) -> Observed:
-    def chain(name: str) -> _chain.Chain | None:
-        text = say(router, _chain.list_command(SETTINGS, name))
-        if error_code(text, PROFILE.errors) == "no_such_chain":
-            return None
-        return parse("chains", PROFILE.chain_template, text)[0]
-
-    forward = chain("FORWARD")
-    assert forward
-    return Observed(chain("TRAFFIC"), forward)
-
-
 def verdicts(router: Router) -> list[str]:
-    """What happens to packets of every kind, without counting them."""
-    found = []
-    for inside in (*POOL, UNKNOWN, "192.168.1.250"):
-        for outside in ("203.0.113.9", "127.81.4.9"):
-            for state in ("NEW", "ESTABLISHED"):
-                for port in (80, 443):
-                    found += [
-                        Packet(inside, outside, "br0", "ppp0", ctstate=state, destination_port=port, count=0, bytes=0),
-                        Packet(outside, inside, "ppp0", "br0", ctstate=state, source_port=port, count=0, bytes=0),
-                        Packet(inside, outside, "br0", "br0", ctstate=state, destination_port=port, count=0, bytes=0),
-                    ]
-    return [router.firewall.walk(packet, "FORWARD") for packet in found]
-
-
-def foreign(router: Router) -> list[str]:
-    """Everybody else's rules and counters. An empty chain that a cut `-N` left is named by a beginning of ours."""
-    ours = tuple(f":{'TRAFFIC'[:length]} " for length in range(1, 8))
-    lines = router.foreign_firewall(counters=True).splitlines()
-    return [line for line in lines if not line.startswith(ours) and not line.startswith("#")]
+    return chains.verdicts(router, (*POOL, UNKNOWN, "192.168.1.250"))
 
 
 @dataclass(frozen=True)
