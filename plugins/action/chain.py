@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _acceleration
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends, together
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted, together
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result

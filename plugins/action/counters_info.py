@@ -94,7 +94,8 @@ def _look(router: Router, backends: Backends, require_chain: bool) -> Backend:
         elsewhere = backends.elsewhere() if backend.name == "iptables" else None
         if elsewhere:
             raise TrafficError(
-                f"{router.where}: there is no {name}, but there is one in the table {elsewhere}. Set traffic_table: {elsewhere} in the inventory."
+                f"{router.where}: there is no {name}, but there is one in the table {elsewhere}. Set traffic_table: {elsewhere} in the "
+                "inventory."
             )
         raise TrafficError(
             f"{router.where}: there is no {name}, so nothing has been counted. Run setup_traffic first; reports of earlier days are "

@@ -147,6 +147,8 @@ class Chains:
         found = [chain for chain in chains if chain.name == name]
         if not found:
             raise TrafficError(f"{self._where}: `{line}` did not list the chain {name}. It printed {quoted(answer.text)}.")
+        if answer.status:
+            raise TrafficError(f"{self._where}: `{line}` ended with status {answer.status}, so its listing is not believed. Run it again.")
         return self._without_glued_noise(found[0])
 
     def _without_glued_noise(self, chain: Chain) -> Chain:
@@ -242,7 +244,7 @@ class Chains:
             words = self._perform(steps, change, whole)
             change.after = self.observe(whole)
             left = plan(change.after)
-            if left == steps and words and (self._restores, self.settings) == ways:
+            if left == steps and (self._restores, self.settings) == ways:
                 break
             steps = left
         if steps:

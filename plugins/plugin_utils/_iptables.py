@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, ZERO, Counted, Problem, State, Status
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Problem, State, Status, together
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import hosts_of, marker, plain_jumps
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
@@ -40,6 +40,13 @@ class Family:
         if self.seen is None:
             raise ValueError("nobody looked yet")
         return self.seen
+
+    @property
+    def counted(self) -> list[Observed]:
+        """All that has counted by itself: in both tables, where a chain of ours is in each and neither is the other's copy."""
+        here, there = self.observed, self.counting
+        apart = marker(here.chain) is not None and marker(here.chain) != marker(there.chain)
+        return [there, here] if self.move and apart else [there]
 
     @property
     def counting(self) -> Observed:
@@ -117,12 +124,11 @@ class Iptables:
 
     def counted(self) -> Counted:
         """See Backend."""
-        found = [(seen.chain, seen.subs) for family in self._families if (seen := family.counting).chain]
-        rests = [rest for chain, subs in found if chain and (rest := unattributed(chain, subs)) is not None]
-        return Counted(
-            {host: both for chain, subs in found if chain for host, both in host_counters(chain, subs).items()},
-            {direction: sum((rest[direction] for rest in rests), ZERO) for direction in DIRECTIONS} if rests else None,
-        )
+        total = Counted()
+        for seen in (seen for family in self._families for seen in family.counted):
+            if seen.chain:
+                total = together(total, Counted(host_counters(seen.chain, seen.subs), unattributed(seen.chain, seen.subs)))
+        return total
 
     def before(self) -> Counted:
         """See Backend."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from lab import firewall
 from lab.network import Lab
@@ -32,9 +33,9 @@ class Way:
     aims: Mapping[int, float] = field(default_factory=dict)
 
 
-def install_flat(network: Lab, hosts: Hosts) -> None:
+def install_chain(network: Lab, hosts: Hosts, *, split: bool) -> None:
     """The collection's own plan, as one change."""
-    settings = _chain.Settings()
+    settings = _chain.Settings(goto=split)
     forward = Chain("FORWARD", None, "ACCEPT", ())
     wanted = _chain.Wanted(tuple(hosts), (network.spec.wan,))
     steps = _chain_plan.plan_present(settings, _chain.Observed(None, forward), wanted, _chain.Marker("127.1.2.3", "127.4.5.6"))
@@ -95,10 +96,13 @@ def remove_nftables(network: Lab) -> None:
 
 
 SETS = {500: 0.20, 4000: 0.25}
+SUB_CHAINS = {500: 0.40}
 NONE = "none"
 WAYS = (
     Way(NONE, ("legacy", "nft"), lambda _network, _hosts: None, lambda _network: 0, lambda _network: None),
-    Way("iptables, flat", ("legacy", "nft"), install_flat, chain_packets, remove_chains),
+    Way("iptables, one chain", ("legacy", "nft"), partial(install_chain, split=False), chain_packets, remove_chains),
+    Way("iptables, sub-chains", ("legacy",), partial(install_chain, split=True), chain_packets, remove_chains, SUB_CHAINS),
+    Way("iptables, sub-chains", ("nft",), partial(install_chain, split=True), chain_packets, remove_chains),
     Way("iptables and ipset", ("legacy", "nft"), install_ipset, ipset_packets, remove_ipset, SETS),
     Way("nftables sets", ("legacy", "nft"), install_nftables, nftables_packets, remove_nftables, SETS),
 )
