@@ -119,13 +119,14 @@ class Chains:
     def closer(self, seen: Observed) -> Observed:
         """What was observed, with all sub-chains out of a listing of all chains; what others hold is not read."""
         answer = self._iptables(list_all_command)
-        chains = re.split(r"(?m)^(?=Chain )", answer.text)
-        ours = [text for text in chains if is_sub_name(self.settings.chain, text.removeprefix("Chain ").partition(" ")[0])]
+        line = list_all_command(self.settings)
+        texts = {text.removeprefix("Chain ").partition(" ")[0]: text for text in re.split(r"(?m)^(?=Chain )", answer.text)}
+        if answer.status or "FORWARD" not in texts:
+            raise TrafficError(f"{self._where}: `{line}` did not list all chains. It printed {quoted(answer.text)}. Run it again.")
+        ours = [text for name, text in texts.items() if is_sub_name(self.settings.chain, name)]
         if not ours:
             return replace(seen, subs={})
-        found: list[Chain] = self._questions.parsed(
-            "chains", Read(list_all_command(self.settings), self._template), "".join(ours)
-        )
+        found: list[Chain] = self._questions.parsed("chains", Read(line, self._template), "".join(ours))
         return replace(seen, subs={chain.name: self._without_glued_noise(chain) for chain in found})
 
     def chain(self) -> Chain | None:
