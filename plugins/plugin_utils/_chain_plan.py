@@ -92,19 +92,29 @@ def _tidied(chain: Chain, subs: Subs, used: set[str], wanted: Wanted) -> list[St
     """Take away what is there twice, what is not wanted any more, and what a cut-off command put where it was not meant for."""
     hosts = set(wanted.hosts)
     twice: list[Step] = []
-    gone: list[Step] = []
+    gone = [Step("delete", chain.name, bare(rule)) for rule in _strays(chain, subs)]
     for one in (chain, *(sub for name, sub in subs.items() if name in used)):
         main = one is chain
-        rules = [(rule, match_in_chain(rule, subs) if main else match_in_sub(rule)) for rule in one.rules]
+        rules = [(rule, match_of(rule) if main else match_in_sub(rule)) for rule in one.rules]
         numbers = _removable(_idle_duplicates(rules))
         twice += [Step("delete_number", one.name, number=number) for number in numbers]
         for number, (rule, match) in enumerate(rules, 1):
             left = match and match.host and match.host not in hosts
             idle_elsewhere = main and match and match.interface not in wanted.interfaces and rule.packets == 0
-            stray = main and match and match_of(rule) is None and rule.packets == 0
-            if (stray or (wanted.prune and (left or idle_elsewhere))) and number not in numbers:
+            if wanted.prune and (left or idle_elsewhere) and number not in numbers:
                 gone.append(Step("delete", one.name, bare(rule)))
     return [*twice, *gone]
+
+
+def _strays(chain: Chain, subs: Subs) -> Iterator[Rule]:
+    """Ends of sub-chains that stand in the chain itself, unless they alone know of something that they have counted."""
+    counted: set[Match] = set()
+    for rule in chain.rules:
+        match = match_in_chain(rule, subs)
+        if match and match_of(rule):
+            counted.add(match)
+        elif match and (rule.packets == 0 or replace(match, block=None) in counted):
+            yield rule
 
 
 def plan_empty(settings: Settings, observed: Observed) -> tuple[Step, ...]:

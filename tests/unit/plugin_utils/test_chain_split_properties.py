@@ -25,6 +25,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Settings,
     Step,
     Wanted,
+    as_commands,
     command,
     is_sub_name,
 )
@@ -278,6 +279,71 @@ def test_prune(first: set[str], second: set[str], gone: set[str]) -> None:
     assert problems(SETTINGS, seen, ["ppp0"]) == []
 
 
+def test_the_commands_to_the_letter() -> None:
+    """What is met most often comes first: downloads before uploads, and the marker last."""
+    router = a_router()
+    assert run(router, present(["192.168.1.2", "192.168.1.3", "192.168.1.5"])) == [
+        f"iptables {line}"
+        for line in (
+            "-N TRAFFIC",
+            "-s 127.81.4.9 -d 127.200.7.33 -A TRAFFIC",
+            "-N TRAFFIC_U000",
+            "-o ppp0 -j RETURN -A TRAFFIC_U000",
+            "-N TRAFFIC_U001",
+            "-s 192.168.1.4/30 -o ppp0 -j RETURN -A TRAFFIC_U001",
+            "-s 192.168.1.5 -o ppp0 -j RETURN -I TRAFFIC_U001",
+            "-s 192.168.1.4/30 -g TRAFFIC_U001 -I TRAFFIC_U000",
+            "-N TRAFFIC_U002",
+            "-s 192.168.1.0/30 -o ppp0 -j RETURN -A TRAFFIC_U002",
+            "-s 192.168.1.3 -o ppp0 -j RETURN -I TRAFFIC_U002",
+            "-s 192.168.1.2 -o ppp0 -j RETURN -I TRAFFIC_U002",
+            "-s 192.168.1.0/30 -g TRAFFIC_U002 -I TRAFFIC_U000",
+            "-o ppp0 -g TRAFFIC_U000 -I TRAFFIC",
+            "-N TRAFFIC_D000",
+            "-i ppp0 -j RETURN -A TRAFFIC_D000",
+            "-N TRAFFIC_D001",
+            "-i ppp0 -d 192.168.1.4/30 -j RETURN -A TRAFFIC_D001",
+            "-i ppp0 -d 192.168.1.5 -j RETURN -I TRAFFIC_D001",
+            "-d 192.168.1.4/30 -g TRAFFIC_D001 -I TRAFFIC_D000",
+            "-N TRAFFIC_D002",
+            "-i ppp0 -d 192.168.1.0/30 -j RETURN -A TRAFFIC_D002",
+            "-i ppp0 -d 192.168.1.3 -j RETURN -I TRAFFIC_D002",
+            "-i ppp0 -d 192.168.1.2 -j RETURN -I TRAFFIC_D002",
+            "-d 192.168.1.0/30 -g TRAFFIC_D002 -I TRAFFIC_D000",
+            "-i ppp0 -g TRAFFIC_D000 -I TRAFFIC",
+            "-j TRAFFIC -I FORWARD 1",
+        )
+    ]
+    assert run(router, present(["192.168.1.1"])) == [
+        f"iptables {line}"
+        for line in ("-s 192.168.1.1 -o ppp0 -j RETURN -I TRAFFIC_U002", "-i ppp0 -d 192.168.1.1 -j RETURN -I TRAFFIC_D002")
+    ]
+    assert as_commands(SETTINGS, observe(router))[:9] == [
+        "iptables -N TRAFFIC",
+        *(f"iptables -N TRAFFIC_{name}" for name in ("D000", "D001", "D002", "U000", "U001", "U002")),
+        "iptables -A TRAFFIC -i ppp0 -g TRAFFIC_D000",
+        "iptables -A TRAFFIC -o ppp0 -g TRAFFIC_U000",
+    ]
+
+
+@pytest.mark.parametrize("line", ["-i ppp0 -j RETURN -A TRAFFIC", "-i ppp0 -d 192.168.1.0/30 -j RETURN -A TRAFFIC"])
+def test_the_end_of_a_sub_chain_that_a_cut_off_command_put_into_the_chain(line: str) -> None:
+    """Where no sub-chain is left it would be a rule of nobody's, and keep the chain from being removed."""
+    router = a_router()
+    run(router, present(POOL[1:3]))
+    partly(router, present(POOL[1:4]), 0.3)
+    say(router, f"iptables {line}")
+    traffic = Traffic(router)
+    traffic.use("192.168.1.1", 1000)
+    before = counted(observe(router))
+    run(router, present(POOL[1:3], prune=True))
+    seen = observe(router)
+    assert seen.subs == {}
+    assert problems(SETTINGS, seen, ["ppp0"]) == []
+    assert counted(seen) == before
+    assert run(router, ABSENT)
+
+
 def test_no_rule_of_a_sub_chain_is_of_another_form() -> None:
     router = a_router()
     run(router, present(POOL, ("ppp0", "ppp1")))
@@ -333,7 +399,9 @@ def test_another_life_of_the_chain_takes_over_no_sub_chain_of_the_last() -> None
     say(router, "iptables -F TRAFFIC")
     assert sum(counted(observe(router)).values()) == 0
     run(router, present(POOL))
-    assert sum(counted(observe(router)).values()) == 0
+    seen = observe(router)
+    assert sum(counted(seen).values()) == 0
+    assert seen.chain and linked(seen.chain, seen.subs) == set(seen.subs)
     assert planned(router, present(POOL)) == []
 
 
