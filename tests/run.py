@@ -142,6 +142,10 @@ def parts() -> list[Part]:
         needs = (f"environment {venv}", *(("system packages",) if lab else ()))
         return Part(name, in_lab(*command) if lab else command, venv, needs, minutes=15, sums_up=COUNTS)
 
+    def scenario_in_lab(venv: str) -> Part:
+        needs = dict.fromkeys((f"environment {venv}", "environment newest", "system packages"))
+        return Part(f"molecule lab {venv}", in_lab("tests/tools/molecule", "test", "-s", "lab"), venv, (*needs,))
+
     mypy = ("python", "-m", "mypy", "-p", "ansible_collections.homenet.traffic.plugins.plugin_utils")
     return [
         Part("environment newest", tools, static=True, sums_up=r"\[(core [\d.]+)\]"),
@@ -155,6 +159,8 @@ def parts() -> list[Part]:
         tests("lab newest", "tests/lab", lab=True),
         Part("molecule newest", newest("tests/tools/molecule"), "newest", ("environment newest",)),
         Part("molecule oldest", ("tests/tools/molecule",), "oldest", ("environment oldest", "environment newest")),
+        scenario_in_lab("newest"),
+        scenario_in_lab("oldest"),
         static("ansible-lint", "ansible-lint", "--profile", "production", "--offline", "--nocolor"),
         static("ruff", "ruff", "check", "."),
         static("mypy", *mypy),

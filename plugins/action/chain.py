@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _acceleration
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends, together
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted, together
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import counted_result
@@ -60,6 +60,7 @@ class ActionModule(RouterAction):
         interfaces = router.wan_interfaces()
         before = [line for one in both for line in one.as_commands()]
         result.update(state=state, changed=False, commands=[], before=counted_result(_together(both)))
+        result["moved_from"] = other.name if other and state == "present" else None
         # All that can be refused is refused by this, before anything is changed.
         planned, after = backend.preview(state, hosts, interfaces, prune)
         engines = _acceleration.to_turn_off(router.questions) if state == "present" and arguments["acceleration"] == "off" else []
@@ -81,7 +82,8 @@ class ActionModule(RouterAction):
                 result["before"] = counted_result(_together(both, final=True))
             after = backend.as_commands()
         result["changed"] = bool(result["commands"])
-        result["diff"] = {"before": _lines(before), "after": _lines(after)}
+        switched = [*_acceleration.off_commands(engines), *again]
+        result["diff"] = {"before": _lines(before), "after": _lines([*after, *switched])}
         result.update(known, **reading(router, backend), name=settings.chain, **notes(router))
 
 

@@ -91,6 +91,12 @@ def _look(router: Router, backends: Backends, require_chain: bool) -> Backend:
     backend = backends.look()
     if require_chain and not backend.exists():
         name = f"chain {router.settings.chain} in the table {backend.table}" if backend.name == "iptables" else f"table {backend.table}"
+        elsewhere = backends.elsewhere() if backend.name == "iptables" else None
+        if elsewhere:
+            raise TrafficError(
+                f"{router.where}: there is no {name}, but there is one in the table {elsewhere}. Set traffic_table: {elsewhere} in the "
+                "inventory."
+            )
         raise TrafficError(
             f"{router.where}: there is no {name}, so nothing has been counted. Run setup_traffic first; reports of earlier days are "
             "kept as they are."

@@ -16,7 +16,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group
 
 MEMORY = "/tmp/homenet-traffic-acceleration"
-_RECALL = f"cat {MEMORY}"
+# A file of ours and nothing that somebody laid there in its place.
+_RECALL = f"[ -f {MEMORY} ] && [ ! -L {MEMORY} ] && cat {MEMORY}"
 
 
 def listing() -> list[Group]:
@@ -31,7 +32,7 @@ def to_turn_off(questions: Questions) -> list[Sign]:
 
 def off_commands(signs: Sequence[Sign]) -> list[str]:
     """What turns them off. It is written down first: to turn on what is on already does no harm."""
-    return [line for sign in signs for line in (f"echo {sign.code} >> {MEMORY}", str(sign.off))]
+    return [f"[ ! -L {MEMORY} ] && echo {sign.code} >> {MEMORY} && {{ {sign.off}; }}" for sign in signs]
 
 
 def turn_off(questions: Questions, signs: Sequence[Sign], commands: list[str]) -> None:
@@ -46,10 +47,16 @@ def turn_off(questions: Questions, signs: Sequence[Sign], commands: list[str]) -
             questions.note(f"traffic_acceleration: {sign.code} is turned off, until remove_traffic is run or the router restarts.")
 
 
+def turned_off(questions: Questions) -> list[str]:
+    """The codes of what was turned off."""
+    answer = questions.remembered(_RECALL)
+    said = answer.text.split() if answer.status == 0 else []
+    return [sign.code for sign in {sign.code: sign for sign in questions.known_signs()}.values() if sign.code in said]
+
+
 def on_commands(questions: Questions) -> list[str]:
     """What turns on again what was turned off; none where nothing was."""
-    answer = questions.remembered(_RECALL)
-    codes = set(answer.text.split()) if answer.status == 0 else set()
+    codes = turned_off(questions)
     again = [sign.on for sign in questions.known_signs() if sign.code in codes and sign.on]
     return [*dict.fromkeys(again), f"rm -f {MEMORY}"] if codes else []
 

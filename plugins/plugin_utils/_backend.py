@@ -52,6 +52,22 @@ class Counted:
     rest: Mapping[Direction, Counter] | None = None
 
 
+def together(first: Counted, second: Counted) -> Counted:
+    """What two have counted, one after the other."""
+    hosts = dict(first.hosts)
+    for ip, both in second.hosts.items():
+        old = hosts.get(ip)
+        hosts[ip] = both if old is None else {way: _sum(old.get(way), both.get(way)) for way in both}
+    rest = second.rest if first.rest is None else first.rest
+    if first.rest is not None and second.rest is not None:
+        rest = {way: first.rest[way] + second.rest[way] for way in first.rest}
+    return Counted(hosts, rest)
+
+
+def _sum(first: Counter | None, second: Counter | None) -> Counter | None:
+    return second if first is None else first if second is None else first + second
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something that makes the counters less than they should be. The codes are part of the contract."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted, Counter, State
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, State
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_list import list_commands
@@ -110,18 +111,7 @@ class Backends:
             return None
         return self._iptables if self._iptables.is_marked() else None
 
-
-def together(first: Counted, second: Counted) -> Counted:
-    """What two have counted, one after the other."""
-    hosts = dict(first.hosts)
-    for ip, both in second.hosts.items():
-        old = hosts.get(ip)
-        hosts[ip] = both if old is None else {way: _sum(old.get(way), both.get(way)) for way in both}
-    rest = second.rest if first.rest is None else first.rest
-    if first.rest is not None and second.rest is not None:
-        rest = {way: first.rest[way] + second.rest[way] for way in first.rest}
-    return Counted(hosts, rest)
-
-
-def _sum(first: Counter | None, second: Counter | None) -> Counter | None:
-    return second if first is None else first if second is None else first + second
+    def elsewhere(self) -> str | None:
+        """The table that holds a chain of ours, where the one that was asked for holds none."""
+        other = self._router.chains.in_other_table()
+        return other.settings.table if marker(other.chain()) else None

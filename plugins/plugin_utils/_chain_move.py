@@ -56,8 +56,9 @@ def require_movable(old_settings: Settings, old: Observed, new_settings: Setting
         )
     if plain_jumps(new_settings, new) or not _is_begun(old_settings, old, new_settings, new):
         raise ChainError(
-            f"There is a chain {name} in both tables, filter and mangle, and each has counted by itself. Read the one that you do not "
-            f"want to keep (`report -e traffic_table={table}`), take it away (`remove_traffic -e traffic_table={table}`), and run it again."
+            f"There is a chain {name} in both tables, filter and mangle, and each has counted by itself (or a move from one to the other "
+            f"was cut off: then set traffic_table to {table} and run setup_traffic first). Nothing was changed. To begin anew, run "
+            "remove_traffic, which shows what both had counted and takes both away."
         )
 
 
@@ -69,6 +70,8 @@ def plan_unhook(settings: Settings, observed: Observed) -> tuple[Step, ...]:
 
 def plan_copy(settings: Settings, observed: Observed, still: Observed) -> tuple[Step, ...]:
     """The steps that make the new chain a copy of one that stands still, counters included. The jump comes last."""
+    if is_copied(settings, still, observed):
+        return ()  # it counts already, so its counters have gone on
     wanted, there = _chains(settings, still), _chains(settings, observed, loose=True)
     steps: list[Step] = []
     if any(rules != wanted.get(name, ())[: len(rules)] for name, rules in there.items()):

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Direction
 from ansible_collections.homenet.traffic.plugins.plugin_utils._blocks import Block, block_of
@@ -40,7 +41,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
 
 Subs = Mapping[str, Chain]
-NONE: Subs = {}
+NONE: Subs = MappingProxyType({})
 
 # Making rules
 

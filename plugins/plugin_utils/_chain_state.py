@@ -209,7 +209,7 @@ def _order_problems(rules: Rules, catch_alls: Iterable[Match]) -> Iterator[Probl
     both: set[str | None] = set()
     late: set[str | None] = set()
     for catch_all in catch_alls:
-        position = next(at for at, (_rule, match) in enumerate(rules) if match == catch_all)
+        position = [match for _rule, match in rules].index(catch_all)
         before, behind = _seeing(rules[:position], catch_all), _seeing(rules[position:], catch_all)
         returning = {match for rule, match in before if rule.target == "RETURN"}
         both |= {match.host for _rule, match in before if match and match.host and match not in returning}

@@ -19,8 +19,14 @@ WIDTH = 100
 def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
     """What the module ``chain`` did on a router, or would do, what had been counted until then, and what is wrong now."""
     lines = wrapped(f"{visible(router)}: {_done(result, check_mode)}", WIDTH, following="  ")
-    if result.get("state") != "present" and result["changed"]:
+    moved = result.get("moved_from")
+    if moved:
+        lines += wrapped(f"Counting moves from {moved} to {result['backend']} and starts anew.", WIDTH, "  ", "  ")
+    if (moved or result.get("state") != "present") and result["changed"]:
         lines += _until_then(router, result)
+    for note in result.get("notes", ()):
+        if note.startswith("traffic_acceleration: "):
+            lines += wrapped(visible(note), WIDTH, "! ", "  ")
     problems = [] if result.get("state") == "absent" or check_mode else list(result["chain"]["problems"])
     if result.get("state") == "present" and not check_mode:
         problems += result.get("findings", ())

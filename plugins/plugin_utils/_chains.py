@@ -112,20 +112,20 @@ class Chains:
             raise TrafficError(f"{self._where}: iptables shows no chain FORWARD in the table {self.settings.table}.")
         self.forward = forward
         chain = self._chain(self.settings.chain)
-        leads_on = chain and any(rule.extra == GOTO for rule in chain.rules)
-        return Observed(chain, forward, self._subs() if whole or leads_on else {})
+        seen = Observed(chain, forward)
+        return self.closer(seen) if whole or (chain and any(rule.extra == GOTO for rule in chain.rules)) else seen
 
-    def _subs(self) -> dict[str, Chain]:
-        """The sub-chains, out of a listing of all chains; what others hold is not read."""
+    def closer(self, seen: Observed) -> Observed:
+        """What was observed, with all sub-chains out of a listing of all chains; what others hold is not read."""
         answer = self._iptables(list_all_command)
         chains = re.split(r"(?m)^(?=Chain )", answer.text)
         ours = [text for text in chains if is_sub_name(self.settings.chain, text.removeprefix("Chain ").partition(" ")[0])]
         if not ours:
-            return {}
+            return replace(seen, subs={})
         found: list[Chain] = self._questions.parsed(
             "chains", Read(list_all_command(self.settings), self._template), "".join(ours)
         )
-        return {chain.name: self._without_glued_noise(chain) for chain in found}
+        return replace(seen, subs={chain.name: self._without_glued_noise(chain) for chain in found})
 
     def chain(self) -> Chain | None:
         """The chain of ours; None also where the router lacks the table."""
@@ -146,6 +146,8 @@ class Chains:
         found = [chain for chain in chains if chain.name == name]
         if not found:
             raise TrafficError(f"{self._where}: `{line}` did not list the chain {name}. It printed {quoted(answer.text)}.")
+        if answer.status:
+            raise TrafficError(f"{self._where}: `{line}` ended with status {answer.status}, so its listing is not believed. Run it again.")
         return self._without_glued_noise(found[0])
 
     def _without_glued_noise(self, chain: Chain) -> Chain:
@@ -233,7 +235,7 @@ class Chains:
         steps = plan(observed)
         if not whole and any(is_sub_name(self.settings.chain, step.chain) for step in steps):
             whole = True  # perhaps an earlier run has begun some
-            change.after = self.observe(whole)
+            change.after = self.closer(observed)
             steps = plan(change.after)
         if steps and not self._questions.has_shell:
             self._refuse_prefixes(steps)
@@ -244,7 +246,7 @@ class Chains:
             words = self._perform(steps, change, whole)
             change.after = self.observe(whole)
             left = plan(change.after)
-            if left == steps and words and (self._restores, self.settings) == ways:
+            if left == steps and (self._restores, self.settings) == ways:
                 break
             steps = left
         if steps:

@@ -26,6 +26,7 @@ NUDGE = 2.0  # seconds without a byte after which a router that did not print it
 ASKS_FOR_CURSOR, CURSOR_AT_HOME = b"\x1b[6n", b"\x1b[1;1R"
 CURSOR_QUESTION = 0.002  # seconds in which a line editor asks, behind its prompt, where its cursor is
 PIECE, ECHO_PAUSE = 2048, 0.0005  # bytes that are typed at once, seconds to wait for their echo
+TYPED = 4096  # bytes a second that a slow router takes in
 FAREWELL = 1.0  # seconds given to the router to close after the log-out
 
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
@@ -313,14 +314,14 @@ class Session:
         if self._prompt is None:
             raise DialogueError(f"{self._where}: not logged in.")
         self._received.clear()
-        self._deadline = self._clock() + self._limits.command
+        # A script may take longer than one command, but not as long as somebody keeps it waiting.
+        self._deadline = self._clock() + self._limits.command * (1 + made.commands / 10) + len(made.text) / TYPED
         self._doing = made.what
         self._room = self._limits.output * made.commands + 3 * len(made.text)  # its echo, and the prompts in it
         self._type(made.text)
         # The marks are searched for only when the last one can be there: the answer may be long.
         while f"{made.end}".encode() not in self._received or (output := between_marks(made, self._text())) is None:
             self._receive_or_fail(self._no_prompt)
-            self._deadline = self._clock() + self._limits.command
         self._prompt = self._prompt_after(self._received.rfind(made.end.encode()) + len(made.end))
         return output
 
@@ -421,7 +422,7 @@ class Session:
         for start in range(0, len(text), PIECE):
             self._send(text[start : start + PIECE], end="")
             while start + PIECE < len(text) and self._receive_within(ECHO_PAUSE):
-                self._deadline = self._clock() + self._limits.command
+                continue
 
     def _send(self, line: str, end: str = "\n") -> None:
         # BusyBox's line editor asks where its cursor is, and sleeps for 20 ms over a line that comes instead of the answer.
@@ -464,6 +465,12 @@ class Session:
     # Complaints
 
     def _silence(self) -> DialogueError:
+        if self._text().startswith("SSH-"):
+            return DialogueError(
+                f"{self._where} is an SSH server, and no telnet: set ansible_connection to homenet.traffic.ssh_cli, or to "
+                "ansible.builtin.ssh for a router with a real shell; or ansible_port to its telnet port.",
+                unreachable=True,
+            )
         line = _last_line(self._text()).strip() or next(
             (line for line in reversed(self._text().splitlines()) if line.strip()), ""
         )

@@ -19,7 +19,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Ad
 #: With one of these nothing can be counted, as the router is or is reached now.
 UNFIT = frozenset({"nftables_only", "no_iptables", "no_such_table", "incompatible", "permission", "lock_held", "no_wan", "unreadable"})
 #: With these all that passes the router is counted, but not for whom one may think.
-NOTHING_LOST = frozenset({"behind_nat", "shared_mac", "second_router"})
+NOTHING_LOST = frozenset({"behind_nat", "shared_mac", "second_router", "acceleration_off", "other_table"})
 #: True of every router, so no finding.
 UNSEEN = (
     "No router can tell what stands behind another router that does NAT: all its devices are one device here. Nor does it see "

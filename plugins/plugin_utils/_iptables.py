@@ -1,38 +1,31 @@
 # Copyright: homenet.traffic contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counting with iptables: the chain of each family of addresses, in its table. Private to this collection."""
+"""Counting with iptables: the chain of each family of addresses, in its table. Private to this collection.
+
+What only a change needs stands in ``_iptables_change``: Ansible compiles a collection's modules in every run.
+"""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, ZERO, Counted, Problem, State, Status
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
-    Marker,
-    Observed,
-    Step,
-    Wanted,
-    as_commands,
-    command,
-)
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import plan_unhook
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Problem, State, Status, together
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import hosts_of, marker, plain_jumps
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
-from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover, mover
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group
 
-Plan = Callable[[Observed], Sequence[Step]]
+if TYPE_CHECKING:
+    from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover
 
 
 @dataclass
-class _Family:
+class Family:
     """The chain for one family of addresses, as it was seen last."""
 
     chains: Chains
@@ -47,6 +40,13 @@ class _Family:
         if self.seen is None:
             raise ValueError("nobody looked yet")
         return self.seen
+
+    @property
+    def counted(self) -> list[Observed]:
+        """All that has counted by itself: in both tables, where a chain of ours is in each and neither is the other's copy."""
+        here, there = self.observed, self.counting
+        apart = marker(here.chain) is not None and marker(here.chain) != marker(there.chain)
+        return [there, here] if self.move and apart else [there]
 
     @property
     def counting(self) -> Observed:
@@ -69,7 +69,7 @@ class Iptables:
         chains6: Chains | None = None,
         routes_ipv6: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._candidates = [_Family(one, one.in_other_table()) for one in (chains, chains6) if one]
+        self._candidates = [Family(one, one.in_other_table()) for one in (chains, chains6) if one]
         self._families = self._candidates[:1]
         self._both_tables = both_tables
         self._routes_ipv6 = routes_ipv6
@@ -97,11 +97,14 @@ class Iptables:
         self._families = [self._candidates[0], *(family for family in self._candidates[1:] if self._is_for_use(family))]
         self._before = self.counted()
 
-    def _look_at(self, family: _Family) -> None:
+    def _look_at(self, family: Family) -> None:
         family.seen = family.chains.observe()
-        family.move = mover(family.elsewhere, family.chains, family.seen) if self._both_tables else None
+        if self._both_tables:
+            from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import mover  # noqa: PLC0415
 
-    def _is_for_use(self, family: _Family) -> bool:
+            family.move = mover(family.elsewhere, family.chains, family.seen)
+
+    def _is_for_use(self, family: Family) -> bool:
         """Whether IPv6 is counted; a router without ip6tables can go on without."""
         try:
             self._look_at(family)
@@ -113,7 +116,7 @@ class Iptables:
 
     def exists(self) -> bool:
         """See Backend."""
-        return any(family.counting.chain for family in self._families)
+        return self._families[0].counting.chain is not None  # that of IPv6 alone would be a remainder
 
     def is_marked(self) -> bool:
         """Whether a chain is there that this collection made."""
@@ -121,12 +124,11 @@ class Iptables:
 
     def counted(self) -> Counted:
         """See Backend."""
-        found = [(seen.chain, seen.subs) for family in self._families if (seen := family.counting).chain]
-        rests = [rest for chain, subs in found if chain and (rest := unattributed(chain, subs)) is not None]
-        return Counted(
-            {host: both for chain, subs in found if chain for host, both in host_counters(chain, subs).items()},
-            {direction: sum((rest[direction] for rest in rests), ZERO) for direction in DIRECTIONS} if rests else None,
-        )
+        total = Counted()
+        for seen in (seen for family in self._families for seen in family.counted):
+            if seen.chain:
+                total = together(total, Counted(host_counters(seen.chain, seen.subs), unattributed(seen.chain, seen.subs)))
+        return total
 
     def before(self) -> Counted:
         """See Backend."""
@@ -174,60 +176,16 @@ class Iptables:
 
     def preview(self, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool) -> tuple[list[str], list[str]]:
         """See Backend."""
-        commands: list[str] = []
-        after: list[str] = []
-        self._look_closer(state)
-        for family in self._families:
-            plan, settings = self._plan(family, state, hosts, interfaces, prune), family.chains.settings
-            moving, observed = family.move.preview(state == "present") if family.move else ([], family.observed)
-            steps = plan(observed)
-            commands += [*moving, *(command(settings, step) for step in steps)]
-            after += as_commands(settings, simulate(settings, observed, steps))
-        return commands, after
+        from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables_change import preview  # noqa: PLC0415
+
+        return preview(self._families, state, hosts, interfaces, prune)
 
     def bring(self, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool, commands: list[str]) -> None:
         """See Backend."""
-        self._look_closer(state)
-        plans = [(family, self._plan(family, state, hosts, interfaces, prune)) for family in self._families]
-        for family, plan in plans:
-            plan(family.observed)  # a refusal comes before anything is changed
-        change = Change(commands=commands)
+        from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables_change import bring, planned, stop  # noqa: PLC0415
+
+        plans = planned(self._families, state, hosts, interfaces, prune)
         if state == "absent":
-            self._stop(change)
-        for family, plan in plans:
-            observed = family.observed
-            if family.move and state == "present":
-                observed = family.move.move(change)
-            elif family.move:
-                family.move.remove(change)
-            family.chains.converge(plan, change, observed, whole=state != "present")
-            family.seen, family.move = change.after, None
-
-    def _look_closer(self, state: State) -> None:
-        """What is taken away is taken away whole: also sub-chains that an earlier run has begun, and that nothing leads to yet."""
-        for family in self._families if state != "present" else ():
-            family.seen = family.chains.observe(whole=True)
-
-    def _stop(self, change: Change) -> None:
-        """Take the jumps away: what the chains have counted then is all that they will have."""
-        for family in self._families:
-            if family.move:
-                family.move.stop(change)
-            settings = family.chains.settings
-            family.chains.converge(partial(plan_unhook, settings), change, family.observed, whole=True)
-            family.seen = change.after
-        self._final = self.counted()
-
-    def _plan(self, family: _Family, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool) -> Plan:
-        """What is to be done, decided (and refused) before anything is changed."""
-        chains = family.chains
-        if state == "empty":
-            return lambda seen: plan_empty(chains.settings, seen)
-        if state == "absent":
-            return lambda seen: plan_absent(chains.settings, seen)
-        if family.move:
-            family.move.require_movable()
-        of_family = tuple(host for host in hosts if (":" in host) == (chains.settings.family == 6))
-        wanted = Wanted(of_family, tuple(interfaces), prune, chains.settings.family)
-        new_marker = Marker.of(chains.settings.family, secrets.randbits(128))
-        return lambda seen: plan_present(chains.settings, seen, wanted, new_marker)
+            stop(self._families, commands)
+            self._final = self.counted()
+        bring(plans, state, commands)

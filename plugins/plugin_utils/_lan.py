@@ -15,6 +15,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Host, Lease, Neighbor, Pattern
 
+_DISCARD = IPv6Network("100::/64")  # RFC 6666: no host has an address of it
+
 
 def lan_hosts(
     neighbors: Iterable[Neighbor], own: Sequence[Address], wan: Sequence[str], lan: Pattern | None, leases: Sequence[Lease]
@@ -55,6 +57,8 @@ def _lan_side(own: Sequence[Address], wan: Sequence[str], lan: Pattern | None) -
         if not is_usual(neighbor.ip):
             return False
         near = networks[address.version]
+        if address.version == 6 and not near:
+            return False  # who has no network of IPv6 routes none, and anybody on the LAN can claim any address
         return not near or any(name == neighbor.interface and address in network for name, network in near)
 
     return is_lan_host
@@ -77,8 +81,9 @@ def _address(text: str) -> IPv4Address | IPv6Address:
 def is_usual(ip: str) -> bool:
     """Whether a host of a network can be reached at this address through a router."""
     address = _address(ip)
-    link_local = address.version == 6 and address.is_link_local
-    return not (address.is_multicast or address.is_loopback or address.is_unspecified or link_local)
+    if address.version == 6 and (address.is_link_local or address.ipv4_mapped or address in _DISCARD):
+        return False
+    return not (address.is_multicast or address.is_loopback or address.is_unspecified)
 
 
 def address_order(ip: str) -> tuple[int, int]:

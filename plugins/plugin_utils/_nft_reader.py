@@ -102,6 +102,8 @@ class NftReader:
 
     def _why_not(self, complaints: Sequence[str]) -> str:
         """Why nft cannot be used; empty where there is just no table. Raises TrafficError for what is no answer at all."""
+        if not complaints:
+            raise TrafficError(f"{self.where}: `{self._commands[0]}` was not answered. Run it again.")
         codes = [self.questions.complaint(text) for text in complaints]
         if "no_such_table" in codes:
             return ""

@@ -250,8 +250,13 @@ class _Reader:
             self._refuse("an element twice, or none")
         found[name] = None
         while self._skip_lines().text not in (",", "}", "{"):
-            if self._next().text == "counter":
+            word = self._next().text
+            if word == "counter" and found[name] is None:
                 found[name] = self._counts()
+            elif word in ("timeout", "expires", "comment"):
+                self._next()
+            else:
+                self._refuse(f"{word!r} in an element")
 
     # Chains
 

@@ -13,7 +13,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Cha
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding, findings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import lan_hosts, lan_networks
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import Kind
-from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile
+from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Sign
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked, Questions, Run
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
     Address,
@@ -151,7 +151,7 @@ class Router:
         signs = [sign for sign in signs if not (counts_ipv6 and sign.code == IPV6_UNCOUNTED)]
         told = {sign.code for sign in signs}
         seen = findings(hosts, self.own_addresses(), wan, self.chains.forward)
-        return [*(Finding(sign.code, sign.message) for sign in signs), *(one for one in seen if one.code not in told)]
+        return [*(Finding(sign.code, _advice(sign)) for sign in signs), *(one for one in seen if one.code not in told)]
 
     def system(self) -> System:
         """What the router is: of each thing, what the first way tells that tells it; a version goes with its name."""
@@ -175,3 +175,8 @@ class Router:
     def notes(self) -> list[str]:
         """What the user should know of the reading."""
         return self.questions.notes()
+
+
+def _advice(sign: Sign) -> str:
+    own = " Or set traffic_acceleration: off, and setup_traffic turns it off while counting is installed."
+    return sign.message + (own if sign.off else "")

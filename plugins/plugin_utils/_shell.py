@@ -4,7 +4,9 @@
 """Many commands for a router's shell in one exchange. Private to this collection. Pure but for the ``Shell``.
 
 A script is one compound command, ``( ... )``: a shell runs nothing of it until its last line has arrived, so a connection
-that breaks while it is sent does nothing at all. It uses no more than every Bourne shell has, BusyBox's ash included.
+that breaks while it is sent does nothing at all. When it breaks later, the command that is running is finished and no other
+begun: an ``iptables`` that is killed between its two system calls leaves the whole table with counters of zero. It uses no
+more than every Bourne shell has, BusyBox's ash included.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Tr
 # The marks are never sent in one piece, so that no echo can pass for one.
 _HEAD = """\
 (
+trap '' HUP
 exec 2>&1 </dev/null
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 export PATH LC_ALL
 t={right}
 m={left}$t
-d() {{ s=$1; echo; echo "$m $2 $s"; }}
+d() {{ s=$1; echo && echo "$m $2 $s" || exit; }}
 echo "$m begin"
 """
 _TAIL = """\
@@ -91,19 +94,23 @@ def script(groups: Sequence[Group], token: str) -> Script:
 def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Answer]:
     """The answer to each command that was run, from what stood between the marks.
 
-    Raises ValueError where a mark is missing, or is not where it must be.
+    Which marks there must be follows from the groups and from each status: raises ValueError where one is missing or another is there.
     """
-    commands = [command for group in groups for command in group.commands]
     found: dict[str, Answer] = {}
-    at, last = 0, -1
-    for mark in re.finditer(rf"\r*\n{made.mark} (\d{{1,6}}) (\d{{1,3}})\r*\n", output):
-        number, status = int(mark[1]), int(mark[2])
-        if not last < number < len(commands):
-            raise ValueError("the answers are not in their order")
-        found[commands[number]] = Answer(output[at : mark.start()], status)
-        at, last = mark.end(), number
+    at = number = 0
+    for group in groups:
+        going = True
+        for command in group.commands:
+            if going:
+                mark = re.compile(rf"\r*\n{made.mark} {number} (\d{{1,3}})\r*\n").search(output, at)
+                if mark is None or made.mark in output[at : mark.start()]:
+                    raise ValueError(f"the answer to `{command.partition(chr(10))[0]}` has no end")
+                status = int(mark[1])
+                found[command] = Answer(output[at : mark.start()], status)
+                at, going = mark.end(), group.all_of is (status == 0)
+            number += 1
     if output[at:].strip():
-        raise ValueError("an answer has no end")
+        raise ValueError("there is more than was asked for")
     return found
 
 
@@ -132,7 +139,7 @@ def executed(made: Script, where: str, status: int, printed: str) -> str:
     output = between_marks(made, printed)
     if output is None:
         words = " ".join(visible(printed).split())
-        said = f'"{words[:157]}..."' if len(words) > 160 else f'"{words}"' if words else "nothing"
+        said = f'"...{words[-157:]}"' if len(words) > 160 else f'"{words}"' if words else "nothing"
         raise TrafficError(
             f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. homenet.traffic needs a Bourne "
             "shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with traffic_profile: auto."

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _acceleration
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
@@ -46,13 +48,13 @@ class _Survey:
 def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     """The keys of ``router_info`` but those of the reading itself."""
     backends = Backends(router, wish, "present")
-    router.foresee(SURVEY, [*backends.listing(), *router.chains.versions()])
+    router.foresee(SURVEY, [*backends.listing(), *router.chains.versions(), *_acceleration.listing()])
     made = _Survey()
     backend = made.tried("unreadable", backends.look)
     wan = made.tried("no_wan", router.wan_interfaces) or ()
     hosts = made.tried("unreadable", router.lan_hosts) if wan else None
     seen = router.findings(hosts or (), wan, backend is not None and backend.counts_ipv6, thorough=True)
-    found = [*made.lacks, *seen]
+    found = [*made.lacks, *_elsewhere(backends, backend), *_turned_off(router), *seen]
     return {
         "fit": not any(one.code in UNFIT for one in found),
         "system": _told(router.system()),
@@ -66,6 +68,20 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
         "chain": None if backend is None else status_result(backend.status(wan))["chain"],
         "findings": findings_result(found),
     }
+
+
+def _elsewhere(backends: Backends, backend: Backend | None) -> list[Finding]:
+    """The chain, where it is not looked for."""
+    table = backends.elsewhere() if backend and backend.name == "iptables" and not backend.exists() else None
+    said = f"The chain is in the table {table}, and counts there. Set traffic_table: {table} in the inventory, or setup_traffic moves it."
+    return [Finding("other_table", said)] if table else []
+
+
+def _turned_off(router: Router) -> list[Finding]:
+    """What setup_traffic turned off on request."""
+    codes = _acceleration.turned_off(router.questions) if router.questions.has_shell else []
+    said = f"setup_traffic has turned off {', '.join(codes)} here, as traffic_acceleration asked; remove_traffic turns it on again."
+    return [Finding("acceleration_off", said)] if codes else []
 
 
 def _told(system: System) -> dict[str, str | None] | None:

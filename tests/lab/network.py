@@ -29,7 +29,7 @@ from .box import Box, box
 from .flows import Flow, Flowing, again_and_again, flowing
 from .keys import Keys
 from .namespaces import inside, namespaces, program, run
-from .relay import relay
+from .relay import Relay, relay
 from .sockets import End, connect, datagrams, make_socket, stream
 from .spec import GATEWAY, NAMES, ROUTER_IP, SERVER, SERVER6, LabSpec, LanHost, lan_host
 from .truth import Passed, Truth
@@ -51,7 +51,7 @@ class Lab:
         self.server6 = End(wan, SERVER6)
         self.keys = keys
         self._stack = stack
-        self._relays: dict[str, tuple[str, int]] = {}
+        self._relays: dict[str, Relay] = {}
 
     # --- how to log in
 
@@ -69,6 +69,10 @@ class Lab:
         """Host and port of this machine that lead to one of the router's servers, by its name in the spec."""
         if server not in self.spec.servers:
             raise ValueError(f"this lab has no {server}: lab(servers=...)")
+        return self.line(server).address
+
+    def line(self, server: str) -> Relay:
+        """What leads there, which can be made to break."""
         if server not in self._relays:
             target = (ROUTER_IP, self.spec.port(server))
             self._relays[server] = self._stack.enter_context(relay(self.hosts[0].namespace, target))

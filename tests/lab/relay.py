@@ -14,52 +14,96 @@ from contextlib import contextmanager
 from .sockets import connect
 
 
-@contextmanager
-def relay(namespace: str, target: tuple[str, int]) -> Iterator[tuple[str, int]]:
-    """Yields (host, port). The end of either side is passed on to the other."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    opened: list[socket.socket] = []
-    thread = threading.Thread(target=_accept, args=(listener, namespace, target, opened), daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()
-    finally:
+class Relay:
+    """The end of either side is passed on to the other. It can break, too: after so many bytes, or at once."""
+
+    def __init__(self, namespace: str, target: tuple[str, int]) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._namespace = namespace
+        self._target = target
+        self._opened: list[tuple[socket.socket, socket.socket]] = []
+        self.up: int | None = None
+        """Bytes that the next connections let through to the router before they break; None: all."""
+        self.down: int | None = None
+        """The same for those from the router."""
+        self.passed = [0, 0]
+        """How many bytes went through so far, up and down."""
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        found: tuple[str, int] = self._listener.getsockname()
+        return found
+
+    def cut(self) -> None:
+        """Break all connections."""
+        for ends in list(self._opened):
+            for end in ends:
+                _shut(end)
+
+    def close(self) -> None:
         with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(5)
-        for end in opened:
-            _shut(end)
-            end.close()
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+        self.cut()
 
+    def _accept(self) -> None:
+        while True:
+            try:
+                near = self._listener.accept()[0]
+            except OSError:
+                return
+            try:
+                far = connect(self._namespace, self._target)
+            except OSError:
+                near.close()
+                continue
+            for end in (near, far):
+                end.settimeout(None)
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._opened.append((near, far))
+            threading.Thread(target=self._carry, args=(near, far, self.up, self.down), daemon=True).start()
 
-def _accept(listener: socket.socket, namespace: str, target: tuple[str, int], opened: list[socket.socket]) -> None:
-    while True:
+    def _carry(self, near: socket.socket, far: socket.socket, up: int | None, down: int | None) -> None:
+        back = threading.Thread(target=self._copy, args=(1, down, far, near), daemon=True)
+        back.start()
+        self._copy(0, up, near, far)
+        back.join()
+        near.close()
+        far.close()
+        self._opened.remove((near, far))
+
+    def _copy(self, way: int, limit: int | None, source: socket.socket, destination: socket.socket) -> None:
+        left = limit
         try:
-            near = listener.accept()[0]
+            while left != 0:
+                # A telnet server sends the echo, and the answer when that is acknowledged: it must not wait longer for us
+                # than for the program at our other end. Linux forgets this with every read.
+                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                data = source.recv(65536)[:left]
+                if not data:
+                    break
+                destination.sendall(data)
+                self.passed[way] += len(data)
+                left = None if left is None else left - len(data)
         except OSError:
-            return
-        try:
-            far = connect(namespace, target)
-        except OSError:
-            near.close()
-            continue
-        opened += [near, far]
-        for source, destination in ((near, far), (far, near)):
-            source.settimeout(None)
-            source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_copy, args=(source, destination), daemon=True).start()
+            pass
+        finally:
+            _shut(source)
+            _shut(destination)
 
 
-def _copy(source: socket.socket, destination: socket.socket) -> None:
+@contextmanager
+def relay(namespace: str, target: tuple[str, int]) -> Iterator[Relay]:
+    """Until the block ends."""
+    made = Relay(namespace, target)
     try:
-        while data := source.recv(65536):
-            destination.sendall(data)
-    except OSError:
-        pass
+        yield made
     finally:
-        _shut(source)
-        _shut(destination)
+        made.close()
 
 
 def _shut(end: socket.socket) -> None:

@@ -55,8 +55,10 @@ def _enter(namespace: str) -> None:
             raise OSError(number, f"setns {namespace}: {os.strerror(number)}")
 
 
-def make_socket(namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM, *, ipv6: bool = False) -> socket.socket:
-    made = in_namespace(namespace, lambda: socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, kind))
+def make_socket(
+    namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM, protocol: int = 0, *, ipv6: bool = False
+) -> socket.socket:
+    made = in_namespace(namespace, lambda: socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, kind, protocol))
     made.settimeout(SECONDS)
     return made
 

@@ -12,7 +12,7 @@ import pytest
 
 from lab.flows import Flow, mixed
 from lab.network import Passed, lab
-from lab.ways import LabControl, Way, become, local, servers, ssh, telnet
+from lab.ways import LabControl, Way, become, local, servers, ssh, ssh_cli, telnet
 
 MEGABYTES = 200
 NO_RESTORE = ("iptables-restore",)
@@ -24,6 +24,8 @@ CASES: list[tuple[Way, str, str, tuple[str, ...]]] = [
     (become, "legacy", "eth0.2", ()),
     (telnet, "nft", "ppp0", ()),
     (telnet, "legacy", "eth0.2", ()),
+    (ssh_cli, "legacy", "ppp0", ()),
+    (ssh_cli, "nft", "eth0.2", ()),
     (ssh, "legacy", "ppp0", ()),
     (ssh, "nft", "eth0.2", ()),
     (local, "nft", "ppp0", ()),

@@ -21,10 +21,23 @@ def telnet(network: Lab, folder: Path) -> Variables:
     return {"ansible_connection": "homenet.traffic.telnet", "ansible_user": "root", "ansible_password": PASSWORD}
 
 
-def ssh(network: Lab, folder: Path) -> Variables:
+def _known_hosts(network: Lab, folder: Path) -> Path:
     known = folder / "known_hosts"
     known.write_text(network.known_hosts("sshd"), encoding="ascii")
-    trust = f"-F none -o UserKnownHostsFile={known} -o GlobalKnownHostsFile=none -o StrictHostKeyChecking=yes"
+    return known
+
+
+def ssh_cli(network: Lab, folder: Path) -> Variables:
+    return {
+        "ansible_connection": "homenet.traffic.ssh_cli",
+        "ansible_user": "root",
+        "ansible_password": PASSWORD,
+        "ansible_ssh_cli_known_hosts_file": str(_known_hosts(network, folder)),
+    }
+
+
+def ssh(network: Lab, folder: Path) -> Variables:
+    trust = f"-F none -o UserKnownHostsFile={_known_hosts(network, folder)} -o GlobalKnownHostsFile=none -o StrictHostKeyChecking=yes"
     return {
         "ansible_connection": "ansible.builtin.ssh",
         "ansible_user": "root",
@@ -45,7 +58,7 @@ def local(network: Lab, folder: Path) -> Variables:
 
 
 Way = Callable[[Lab, Path], Variables]
-SERVERS: dict[Way, str | None] = {telnet: "telnet", ssh: "sshd", become: "sshd", local: None}
+SERVERS: dict[Way, str | None] = {telnet: "telnet", ssh_cli: "sshd", ssh: "sshd", become: "sshd", local: None}
 """Which of the router's servers each way needs."""
 
 

@@ -75,7 +75,8 @@ class Parser:
         short, long = dict(SHORT), dict(LONG)
         if dialect.wait:
             short["w"], long["wait"] = OPTIONAL, ("w", OPTIONAL)
-        for letter, name, known in (("C", "check", dialect.check), ("S", "list-rules", dialect.list_rules)):
+        known_to_some = (("C", "check", dialect.check), ("S", "list-rules", dialect.list_rules), ("g", "goto", dialect.goto))
+        for letter, name, known in known_to_some:
             if not known:
                 del short[letter], long[name]
         self._getopt = Getopt(argv, short, long)

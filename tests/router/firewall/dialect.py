@@ -27,6 +27,8 @@ class Dialect:
     version: str = "1.4.21"
     numeric_protocol: bool = False
     """With ``-n``, ``prot`` is a number (1.8.9 and later)."""
+    goto: bool = True
+    """``-g``; iptables for kernels 2.4 has none."""
     wait: bool = False
     check: bool = False
     list_rules: bool = False

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import chains
 import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
@@ -20,14 +21,15 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import I
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._telnet import TelnetStream
-from router.firewall import Packet
+from router.firewall import Dialect
 from router.router import Router as Emulated
 from router.serving import serve
 from router.spec import RouterSpec
 
-SETTINGS = Settings()
+SETTINGS = Settings(full=2)
 BROADCOM = _profile.load("broadcom")
 HOSTS = ("192.168.1.2", "192.168.1.3")
+MORE = (*HOSTS, "192.168.1.4")  # than one chain holds
 Plan = Callable[[Observed], tuple[Step, ...]]
 
 
@@ -40,6 +42,9 @@ PLANS: dict[str, tuple[Plan | None, Plan]] = {
     "update": (present(HOSTS[0]), present(*HOSTS)),
     "flush": (present(*HOSTS), lambda seen: plan_empty(SETTINGS, seen)),
     "removal": (present(*HOSTS), lambda seen: plan_absent(SETTINGS, seen)),
+    "growth": (present(*HOSTS), present(*MORE)),
+    "flush of sub-chains": (present(*MORE), lambda seen: plan_empty(SETTINGS, seen)),
+    "removal of sub-chains": (present(*MORE), lambda seen: plan_absent(SETTINGS, seen)),
 }
 
 
@@ -52,25 +57,15 @@ def run(emulated: Emulated, plan: Plan) -> list[str]:
     try:
         session.login()
         router = Router(session.run, BROADCOM, "home", SETTINGS)
-        router.chains.converge(plan, change, router.observe())
+        router.chains.converge(plan, change, router.chains.observe(whole=True), whole=True)
     finally:
         session.logout()
     return change.commands
 
 
-def fate(emulated: Emulated) -> tuple[list[str], str]:
+def fate(emulated: Emulated) -> tuple[list[str], list[str]]:
     """What happens to packets of every kind (not counted), and everybody else's rules and counters."""
-    packets = [
-        Packet(*ends, ctstate=state, bytes=0, count=0)
-        for host in (*HOSTS, "192.168.1.99", "192.168.1.250")
-        for state in ("NEW", "ESTABLISHED")
-        for ends in ((host, "203.0.113.9", "br0", "ppp0"), ("203.0.113.9", host, "ppp0", "br0"))
-    ]
-    foreign = emulated.foreign_firewall(counters=True).splitlines()
-    begun = tuple(f":{'TRAFFIC'[:length]} " for length in range(1, 7))  # an empty chain that a cut -N left
-    return [emulated.firewall.walk(packet) for packet in packets], "\n".join(
-        line for line in foreign if not line.startswith((*begun, "#"))
-    )
+    return chains.verdicts(emulated, (*MORE, "192.168.1.99", "192.168.1.250")), chains.foreign(emulated)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +74,7 @@ def emulated() -> Iterator[Emulated]:
         yield routers[0]
 
 
-def prepared(emulated: Emulated, first: Plan | None) -> tuple[list[str], str]:
+def prepared(emulated: Emulated, first: Plan | None) -> tuple[list[str], list[str]]:
     emulated.clear_faults()
     emulated.restart()
     if first:
@@ -107,8 +102,9 @@ def cut_and_finish(emulated: Emulated, name: str, **faults: Any) -> bool:
     return struck
 
 
-@pytest.mark.parametrize("when", ["before", "ran", "answered"])
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize(
+    ("name", "when"), [(name, when) for name in PLANS for when in ("ran", "before", "answered") if when == "ran" or "sub" not in name]
+)
 def test_cut_at_every_command(emulated: Emulated, name: str, when: str) -> None:
     number = 2  # the first is the log-in's own
     while cut_and_finish(emulated, name, cut_at_command=number, cut_when=when):
@@ -185,7 +181,7 @@ def test_idle_rules_behind_the_catch_all_need_more_than_one_round() -> None:
 def test_what_was_counted_before_a_change_is_kept_when_it_fails(emulated: Emulated) -> None:
     prepared(emulated, present(*HOSTS))
     emulated.use_link(HOSTS[0], 1000, 2000)
-    emulated.set_faults(cut_at_command=9)
+    emulated.set_faults(cut_at_command=10)
     commands: list[str] = []
     session = Session(TelnetStream(emulated.host, emulated.port, 5), "home", Credentials("admin", "admin"), BROADCOM)
     session.login()
@@ -196,3 +192,41 @@ def test_what_was_counted_before_a_change_is_kept_when_it_fails(emulated: Emulat
     session.logout()
     assert sum(counter.bytes for both in backend.counted().hosts.values() for counter in both.values() if counter) == 3000
     assert commands
+
+
+def test_a_network_that_outgrows_one_chain(emulated: Emulated) -> None:
+    """What was counted before is counted on, and the sub-chains are read again by the next session."""
+    prepared(emulated, present(*HOSTS))
+    emulated.use_link(HOSTS[0], 1000, 2000)
+    run(emulated, present(*MORE))
+    emulated.use_link(HOSTS[0], 10, 20)
+    emulated.use_link(MORE[2], 5, 7)
+    session = Session(TelnetStream(emulated.host, emulated.port, 5), "home", Credentials("admin", "admin"), BROADCOM)
+    session.login()
+    backend = Iptables(Router(session.run, BROADCOM, "home", SETTINGS).chains)
+    backend.look()
+    session.logout()
+    sizes = {host: [counter.bytes for counter in both.values() if counter] for host, both in backend.counted().hosts.items()}
+    assert sizes == {HOSTS[0]: [1010, 2020], HOSTS[1]: [0, 0], MORE[2]: [5, 7]}
+    assert backend.status(["ppp0"]).hosts == 3
+    assert backend.status(["ppp0"]).problems == []
+    assert "iptables -A TRAFFIC -i ppp0 -g TRAFFIC_D000" in backend.as_commands()
+
+
+def test_an_iptables_without_goto_keeps_everything_in_one_chain() -> None:
+    with serve(RouterSpec(hosts=3, dialect=Dialect(goto=False))) as routers:
+        session = Session(TelnetStream(routers[0].host, routers[0].port, 5), "home", Credentials("admin", "admin"), BROADCOM)
+        session.login()
+        backend = Iptables(Router(session.run, BROADCOM, "home", SETTINGS).chains)
+        backend.look()
+        commands: list[str] = []
+        backend.bring("present", MORE, ["ppp0"], False, commands)
+        assert backend.hosts() == list(MORE)
+        assert backend.status(["ppp0"]).problems == []
+        assert sum(" -g " in line for line in commands) == 1
+        assert not any("TRAFFIC_" in line for line in backend.as_commands())
+        assert chains.observe_all(routers[0], SETTINGS).subs == {}
+        again: list[str] = []
+        backend.bring("present", MORE, ["ppp0"], False, again)
+        session.logout()
+        assert again == []

@@ -106,10 +106,12 @@ def test_whatever_was_printed_comes_back(texts: list[str], status: int) -> None:
 @pytest.mark.parametrize(
     ("printed", "problem"),
     [
-        ("text without an end", "an answer has no end"),
-        (f"\n{TOKEN} 1 0\n\n{TOKEN} 0 0\n", "the answers are not in their order"),
-        (f"\n{TOKEN} 2 0\n", "the answers are not in their order"),
-        (f"\n{TOKEN} 0 0\n\n{TOKEN} 0 0\n", "the answers are not in their order"),
+        ("text without an end", "the answer to `a` has no end"),
+        (f"\n{TOKEN} 1 0\n\n{TOKEN} 0 0\n", "the answer to `a` has no end"),
+        (f"\n{TOKEN} 0 0\n", "the answer to `b` has no end"),
+        (f"\n{TOKEN} 0 0\n\n{TOKEN} 0 0\n", "the answer to `b` has no end"),
+        (f"one[12.3] log{TOKEN} 0 0\n\n{TOKEN} 1 0\n", "the answer to `a` has no end"),
+        (f"\n{TOKEN} 0 0\n\n{TOKEN} 1 0\nmore", "there is more than was asked for"),
     ],
 )
 def test_what_no_script_prints(printed: str, problem: str) -> None:
