@@ -227,6 +227,11 @@ def version_command(settings: Settings) -> str:
     return f"{settings.program} --version"
 
 
+def goto_command(settings: Settings) -> str:
+    """A command that does nothing: an iptables that knows ``-g`` misses what follows it."""
+    return _command(settings, "-g")
+
+
 def list_all_command(settings: Settings) -> str:
     """The command that lists every chain of the table."""
     return _command(settings, "-nvxL")

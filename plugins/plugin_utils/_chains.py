@@ -20,6 +20,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Settings,
     Step,
     command,
+    goto_command,
     is_sub_name,
     list_all_command,
     list_command,
@@ -118,13 +119,14 @@ class Chains:
     def closer(self, seen: Observed) -> Observed:
         """What was observed, with all sub-chains out of a listing of all chains; what others hold is not read."""
         answer = self._iptables(list_all_command)
-        chains = re.split(r"(?m)^(?=Chain )", answer.text)
-        ours = [text for text in chains if is_sub_name(self.settings.chain, text.removeprefix("Chain ").partition(" ")[0])]
+        line = list_all_command(self.settings)
+        texts = {text.removeprefix("Chain ").partition(" ")[0]: text for text in re.split(r"(?m)^(?=Chain )", answer.text)}
+        if answer.status or "FORWARD" not in texts:
+            raise TrafficError(f"{self._where}: `{line}` did not list all chains. It printed {quoted(answer.text)}. Run it again.")
+        ours = [text for name, text in texts.items() if is_sub_name(self.settings.chain, name)]
         if not ours:
             return replace(seen, subs={})
-        found: list[Chain] = self._questions.parsed(
-            "chains", Read(list_all_command(self.settings), self._template), "".join(ours)
-        )
+        found: list[Chain] = self._questions.parsed("chains", Read(line, self._template), "".join(ours))
         return replace(seen, subs={chain.name: self._without_glued_noise(chain) for chain in found})
 
     def chain(self) -> Chain | None:
@@ -231,12 +233,9 @@ class Chains:
         What is there afterwards decides, and not the words with which a command was answered, since nearly every iptables is
         silent when all went well. ``whole``: the plan is for sub-chains, too, to which nothing leads.
         """
-        change.after = observed
-        steps = plan(observed)
-        if not whole and any(is_sub_name(self.settings.chain, step.chain) for step in steps):
-            whole = True  # perhaps an earlier run has begun some
-            change.after = self.closer(observed)
-            steps = plan(change.after)
+        change.after = observed if whole else self.ready(plan, observed)
+        steps = plan(change.after)
+        whole = whole or self._is_for_subs(steps)
         if steps and not self._questions.has_shell:
             self._refuse_prefixes(steps)
         for _round in range(ROUNDS + len(steps) // CHUNK):
@@ -251,6 +250,21 @@ class Chains:
             steps = left
         if steps:
             raise ChainError(self._not_done(steps, words))
+
+    def ready(self, plan: Plan, seen: Observed) -> Observed:
+        """What was observed, looked at closer where a plan makes sub-chains: perhaps an earlier run has begun some.
+
+        Kernels 2.4 and their iptables know no goto; then the settings say so, and a plan makes none.
+        """
+        if seen.subs or not self._is_for_subs(plan(seen)):
+            return seen
+        text = self._patient(goto_command(self.settings)).text
+        if "requires an argument" not in text and self._questions.complaint(text) == "bad_argument":
+            self.settings = replace(self.settings, goto=False)
+        return self.closer(seen)
+
+    def _is_for_subs(self, steps: Sequence[Step]) -> bool:
+        return any(is_sub_name(self.settings.chain, step.chain) for step in steps)
 
     def _perform(self, steps: Sequence[Step], change: Change, whole: bool) -> str:
         """Run steps, or the first of them. Returns the words of a complaint."""
@@ -309,7 +323,7 @@ class Chains:
         return f"`{line}` was answered with {quoted(words)}" if words else ""
 
     def _learn(self, line: str, answer: Answer) -> None:
-        """Kernels 2.4 and their iptables know no goto: without it there are no sub-chains."""
+        """A kernel may know no goto where its iptables does."""
         if " -g " in line and self._questions.complaint(answer.text) == "bad_argument":
             self.settings = replace(self.settings, goto=False)
 

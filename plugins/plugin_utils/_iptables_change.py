@@ -28,6 +28,7 @@ def preview(
     for family, plan in planned(families, state, hosts, interfaces, prune):
         settings = family.chains.settings
         moving, observed = family.move.preview(state == "present") if family.move else ([], family.observed)
+        observed = family.chains.ready(plan, observed)
         steps = plan(observed)
         commands += [*moving, *(command(settings, step) for step in steps)]
         after += as_commands(settings, simulate(settings, observed, steps))

@@ -44,7 +44,7 @@ POOL = (
     "192.168.1.130", "192.168.1.131", "192.168.2.7", "192.168.2.8",
 )  # fmt: skip
 UNKNOWN = ("192.168.1.6", "192.168.1.99", "192.168.9.9", "172.16.0.1")
-FORMS = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+FORMS = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 
 BY_HAND = ("-N TRAFFIC", "-I FORWARD -j TRAFFIC", *(
     words for host in POOL[1:4] for words in (f"-A TRAFFIC -i ppp0 -d {host}", f"-A TRAFFIC -s {host} -o ppp0")
@@ -125,8 +125,8 @@ def test_whatever_arrives_last_the_router_forwards_as_before(
         assert fate(router) == before
 
 
-@pytest.mark.parametrize("first", [(), POOL[1:3], POOL[1:8]], ids=["nothing", "one chain", "sub-chains"])
-@pytest.mark.parametrize("job", [present(POOL, ("ppp0", "ppp1")), EMPTY, ABSENT], ids=["present", "empty", "absent"])
+@pytest.mark.parametrize("first", [(), POOL[1:3], POOL[1:6]], ids=["nothing", "one chain", "sub-chains"])
+@pytest.mark.parametrize("job", [present(POOL[:8]), EMPTY, ABSENT], ids=["present", "empty", "absent"])
 def test_cut_at_every_byte_of_a_plan(first: tuple[str, ...], job: Job) -> None:
     router = a_router()
     if first:
@@ -468,7 +468,7 @@ names = st.sampled_from(["TRAFFIC_D000", "TRAFFIC_D001", "TRAFFIC_U000"]) | anyt
 
 
 @given(main=rules, subs=st.dictionaries(names, rules, max_size=4), wanted=hosts, prune=st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_nothing_outside_the_grammar_comes_out(main: list[Rule], subs: dict[str, list[Rule]], wanted: set[str], prune: bool) -> None:
     def chain(name: str, found: list[Rule]) -> Chain:
         return Chain(name, None, None, tuple(found))
