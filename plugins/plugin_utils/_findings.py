@@ -107,7 +107,8 @@ def _other_routers(hosts: Iterable[Host]) -> Iterator[Finding]:
 def other_table(table: str) -> Finding:
     """The chain, where it is not looked for."""
     return Finding(
-        "other_table", f"The chain is in the table {table}, and counts there. Set traffic_table: {table} in the inventory, or setup_traffic moves it."
+        "other_table",
+        f"The chain is in the table {table}, and counts there. Set traffic_table: {table} in the inventory, or setup_traffic moves it.",
     )
 
 
