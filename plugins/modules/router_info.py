@@ -48,7 +48,8 @@ findings:
       V(lock_held), V(no_wan) and V(unreadable).
     - Not all is counted with one of V(flow_offloading), V(broadcom_flow_cache), V(broadcom_ctf), V(shortcut_fe), V(qualcomm_ecm),
       V(mediatek_hwnat), V(edgeos_offload), V(ipv6_uncounted), or a code out of a profile of your own.
-    - It is counted under another name, or elsewhere, with one of V(behind_nat), V(shared_mac) and V(second_router).
+    - It is counted under another name, or elsewhere, with one of V(behind_nat), V(shared_mac), V(second_router) and V(other_table).
+    - V(acceleration_off) tells what O(homenet.traffic.chain#module:acceleration=off) has turned off.
   returned: success
   type: list
   elements: dict

@@ -104,5 +104,21 @@ def _other_routers(hosts: Iterable[Host]) -> Iterator[Finding]:
         )
 
 
+def other_table(table: str) -> Finding:
+    """The chain, where it is not looked for."""
+    return Finding(
+        "other_table",
+        f"The chain is in the table {table}, and counts there. Set traffic_table: {table} in the inventory, or setup_traffic moves it.",
+    )
+
+
+def acceleration_off(codes: Sequence[str]) -> Finding:
+    """What setup_traffic turned off on request."""
+    return Finding(
+        "acceleration_off",
+        f"setup_traffic has turned off {', '.join(codes)} here, as traffic_acceleration asked; remove_traffic turns it on again.",
+    )
+
+
 def _some(texts: Sequence[str]) -> str:
     return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")

@@ -17,7 +17,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Ba
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding, acceleration_off, other_table
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import System, TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import findings_result, status_result, wan_result
@@ -71,17 +71,13 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
 
 
 def _elsewhere(backends: Backends, backend: Backend | None) -> list[Finding]:
-    """The chain, where it is not looked for."""
     table = backends.elsewhere() if backend and backend.name == "iptables" and not backend.exists() else None
-    said = f"The chain is in the table {table}, and counts there. Set traffic_table: {table} in the inventory, or setup_traffic moves it."
-    return [Finding("other_table", said)] if table else []
+    return [other_table(table)] if table else []
 
 
 def _turned_off(router: Router) -> list[Finding]:
-    """What setup_traffic turned off on request."""
     codes = _acceleration.turned_off(router.questions) if router.questions.has_shell else []
-    said = f"setup_traffic has turned off {', '.join(codes)} here, as traffic_acceleration asked; remove_traffic turns it on again."
-    return [Finding("acceleration_off", said)] if codes else []
+    return [acceleration_off(codes)] if codes else []
 
 
 def _told(system: System) -> dict[str, str | None] | None:

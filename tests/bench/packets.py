@@ -31,7 +31,7 @@ from lab.network import Lab, lab  # noqa: E402
 from lab.sockets import in_namespace, listen, make_socket  # noqa: E402
 from lab.spec import SERVER, WAN_IP  # noqa: E402
 from sender import Datagrams, Stream, Timed, timed, undisturbed  # noqa: E402
-from ways import NONE, WAYS, Way  # noqa: E402
+from ways import NONE, Way, ways_of  # noqa: E402
 
 SIZES = (0, 15, 100, 500, 4000)
 ROUNDS = 7
@@ -169,7 +169,7 @@ Samples = dict[tuple[str, int], list[dict[Kind, float]]]
 
 def measure(iptables: str, sizes: Sequence[int], rounds: int) -> Samples:
     """The router's share of every packet's time, for each way and size, round by round."""
-    ways = [way for way in WAYS if iptables in way.iptables]
+    ways = ways_of(iptables)
     samples: Samples = {}
     with ExitStack() as stack:
         network = stack.enter_context(lab(hosts=1, servers=(), backend=iptables))
@@ -199,7 +199,7 @@ def cell(way: Way, size: int, kind: Kind, samples: Samples) -> str:
 
 
 def table(iptables: str, kind: Kind, sizes: Sequence[int], samples: Samples) -> str:
-    ways = [way for way in WAYS if iptables in way.iptables]
+    ways = ways_of(iptables)
     rows = [["hosts", *map(str, sizes)], *([way.name, *(cell(way, size, kind, samples) for size in sizes)] for way in ways)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(sizes) + 1)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

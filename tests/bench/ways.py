@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from lab import firewall
+from lab.namespaces import SYSTEM_PATH
 from lab.network import Lab
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _chain_plan, _nft
@@ -106,3 +108,9 @@ WAYS = (
     Way("iptables and ipset", ("legacy", "nft"), install_ipset, ipset_packets, remove_ipset, SETS),
     Way("nftables sets", ("legacy", "nft"), install_nftables, nftables_packets, remove_nftables, SETS),
 )
+
+
+def ways_of(iptables: str) -> list[Way]:
+    """Those that this machine has the programs for."""
+    no_ipset = shutil.which("ipset", path=SYSTEM_PATH) is None
+    return [way for way in WAYS if iptables in way.iptables and not (no_ipset and way.install is install_ipset)]

@@ -94,7 +94,8 @@ def serve(namespace: str, address: str, files: Path) -> subprocess.Popen[str]:
 @pytest.fixture
 def control(tmp_path: Path, network: Lab) -> OnLan:
     made = OnLan(tmp_path, network)
-    assert made.play("setup_traffic").status == 0
+    done = made.play("setup_traffic")
+    assert done.status == 0, done.out
     return made
 
 
@@ -157,7 +158,7 @@ def test_what_bypasses_the_counters_shows(network: Lab, control: OnLan, last: in
 def test_a_reload_of_the_firewall_is_named_as_the_cause(network: Lab, control: OnLan) -> None:
     network.reload_firewall("rebuild")
     done = control.selftest()
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert "nothing was counted" in words(done)
     assert "No rule of FORWARD jumps to TRAFFIC" in words(done)
     assert "acceleration" not in words(done)
@@ -165,27 +166,27 @@ def test_a_reload_of_the_firewall_is_named_as_the_cause(network: Lab, control: O
 
 def test_a_file_that_did_not_come_through_the_router(network: Lab, control: OnLan) -> None:
     done = control.selftest(traffic_selftest_url=f"http://{network.hosts[1].ip}:{PORT}/file")
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert "It did not come through this router: ppp0 received" in words(done)
 
 
 def test_a_wrong_address_is_told_from_acceleration(network: Lab, control: OnLan) -> None:
     done = control.selftest(traffic_selftest_host=network.hosts[1].ip)
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert "The router counted as much for 192.168.1.11 meanwhile" in words(done)
 
 
 def test_a_host_without_a_rule(network: Lab, control: OnLan) -> None:
     assert control.play("setup_traffic", traffic_hosts=[network.hosts[1].ip], traffic_prune=True).status == 0
     done = control.selftest()
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert "this machine (192.168.1.11) has no counter of its own yet. Run setup_traffic" in words(done)
 
 
 def test_no_chain(control: OnLan) -> None:
     assert control.play("remove_traffic").status == 0
     done = control.selftest()
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert "nothing is counted yet. Run setup_traffic" in words(done)
 
 
@@ -202,7 +203,7 @@ def test_a_control_node_that_is_elsewhere(network: Lab, tmp_path: Path, control:
         )
     finally:
         end(server)
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert "this machine (127.0.0.1) is not on this router's network (192.168.1.0/24)" in words(done)
     assert "traffic_selftest_from" in words(done)
 
@@ -217,13 +218,13 @@ def test_a_control_node_that_is_elsewhere(network: Lab, tmp_path: Path, control:
 )
 def test_a_file_that_will_not_do(control: OnLan, url: str, said: str) -> None:
     done = control.selftest(traffic_selftest_url=url)
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert said in words(done)
 
 
 def test_nobody_is_asked_who_was_not_named(network: Lab, control: OnLan) -> None:
     logins = len(network.sessions())
     done = control.play("selftest")
-    assert done.status == 2
+    assert done.status == 2, done.out
     assert "nobody is asked for one unless you name it: set traffic_selftest_url" in words(done)
     assert len(network.sessions()) == logins
