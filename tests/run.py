@@ -140,7 +140,7 @@ def parts() -> list[Part]:
         venv = name.split()[1]
         command = (*PYTEST, *paths)
         needs = (f"environment {venv}", *(("system packages",) if lab else ()))
-        return Part(name, in_lab(*command) if lab else command, venv, needs, minutes=15, sums_up=COUNTS)
+        return Part(name, in_lab(*command) if lab else command, venv, needs, minutes=18, sums_up=COUNTS)
 
     def scenario_in_lab(venv: str) -> Part:
         needs = dict.fromkeys((f"environment {venv}", "environment newest", "system packages"))
@@ -156,7 +156,7 @@ def parts() -> list[Part]:
         tests("playbooks oldest", "tests/playbooks"),
         tests("unit newest", "tests", "--ignore=tests/playbooks", "--ignore=tests/lab"),
         tests("unit oldest", "tests", "--ignore=tests/playbooks", "--ignore=tests/lab"),
-        tests("lab newest", "tests/lab", lab=True),
+        tests("lab newest", "-n2", "tests/lab", lab=True),
         Part("molecule newest", newest("tests/tools/molecule"), "newest", ("environment newest",)),
         Part("molecule oldest", ("tests/tools/molecule",), "oldest", ("environment oldest", "environment newest")),
         scenario_in_lab("newest"),
