@@ -44,6 +44,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules impor
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_tree import Trees, begun_hosts, is_split, removal, trees
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
 
+
 def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_marker: Marker) -> tuple[Step, ...]:
     """The steps that install the chain or bring it up to date. Empty when nothing is to be done.
 
