@@ -19,6 +19,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Observed,
     Settings,
     Step,
+    as_commands,
     command,
     is_sub_name,
     list_all_command,
@@ -34,6 +35,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Answ
 LOCK_PATIENCE = 10.0  # seconds to wait for another program's xtables lock
 LOCK_PAUSE = 0.5
 ROUNDS = 40  # of planning and doing; two or three are usual, each number of a duplicate rule takes one
+IN_VAIN = 3  # rounds that change nothing, until it is given up: one such may be another run's doing, which undoes the same
 CHUNK = 100  # commands in one script: a terminal and its buffers are small
 
 _NO_PROGRAM = ("not_found", "unrecognized_command", "bad_argument")
@@ -79,6 +81,7 @@ class Chains:
         self._profile = profile
         self._where = where
         self._sleep = sleep
+        self._held_up = False
         six = settings.family == 6
         self._programs = profile.ip6tables if six else profile.iptables
         self._restores = (profile.ip6tables_restore if six else profile.iptables_restore) if questions.has_shell else ()
@@ -102,8 +105,9 @@ class Chains:
     def listing(self, whole: bool = False) -> list[Group]:
         """The commands that ``observe`` asks first, to be foreseen."""
         ways = [replace(self.settings, program=program) for program in self._programs]
-        groups = [Group(tuple(list_command(way, name) for way in ways)) for name in ("FORWARD", self.settings.chain)]
-        return [*groups, *([Group(tuple(list_all_command(way) for way in ways))] if whole else [])]
+        lines = [[list_command(way, name) for way in ways] for name in ("FORWARD", self.settings.chain)]
+        lines += [[list_all_command(way) for way in ways]] if whole else []
+        return [Group(tuple(one), one_program=True) for one in lines]
 
     def observe(self, whole: bool = False) -> Observed:
         """The chain and FORWARD as they are now, and the sub-chains that the chain leads to; ``whole``: also all others."""
@@ -239,14 +243,17 @@ class Chains:
             steps = plan(change.after)
         if steps and not self._questions.has_shell:
             self._refuse_prefixes(steps)
+        in_vain = 0
         for _round in range(ROUNDS + len(steps) // CHUNK):
             if not steps:
                 return
-            ways = self._restores, self.settings
+            before = self._restores, self.settings, as_commands(self.settings, change.after)
             words = self._perform(steps, change, whole)
             change.after = self.observe(whole)
             left = plan(change.after)
-            if left == steps and (self._restores, self.settings) == ways:
+            now = self._restores, self.settings, as_commands(self.settings, change.after)
+            in_vain = in_vain + 1 if left == steps and now == before and not self._held_up else 0
+            if in_vain == IN_VAIN:
                 break
             steps = left
         if steps:
@@ -254,6 +261,7 @@ class Chains:
 
     def _perform(self, steps: Sequence[Step], change: Change, whole: bool) -> str:
         """Run steps, or the first of them. Returns the words of a complaint."""
+        self._held_up = False
         if self._restores and all(step.action != "delete_number" for step in steps):
             return self._restore(steps, change, whole)
         together: list[str] = []
@@ -275,7 +283,8 @@ class Chains:
         if not answer.status:
             change.commands += [command(self.settings, step) for step in steps]
         elif not self._is_locked(answer):
-            self._restores = self._restores[1:]  # another way, the last of which are single commands
+            # Where a line of it failed, only single commands get further: another way might not wait for the lock.
+            self._restores = self._restores[1:] if self._questions.complaint(words) in _NO_PROGRAM else ()
         return f"`{program}` was answered with {quoted(words)}" if words or answer.status else ""
 
     def _change(self, line: str, whole: bool) -> Answer:
@@ -298,8 +307,15 @@ class Chains:
             change.commands.append(line)
             if answer.status:
                 self._learn(line, answer)
+                self._hold_up(answer)
                 return f"`{line}` was answered with {quoted(answer.text)}"
         return ""
+
+    def _hold_up(self, answer: Answer) -> None:
+        """An old iptables does not wait for the lock, so a command that met it is no reason to give up yet."""
+        if self._is_locked(answer):
+            self._held_up = True
+            self._sleep(LOCK_PAUSE)
 
     def _run_one(self, line: str, change: Change) -> str:
         change.commands.append(line)

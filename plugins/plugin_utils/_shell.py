@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
+_NO_SUCH_WAY = (2, 126, 127)  # what iptables says of options; what a shell says of a command that it has not, or may not run
+
 # The marks are never sent in one piece, so that no echo can pass for one.
 _HEAD = """\
 (
@@ -47,10 +49,28 @@ class Answer:
 
 @dataclass(frozen=True)
 class Group:
-    """Commands, run one after the other until one works; or, ``all_of``, until one does not."""
+    """Commands, run one after the other until one works; or, ``all_of``, until one does not.
+
+    ``one_program``: they are ways of calling the same program, and only where it is not there, or does not know an option, the
+    next is tried. One that waits for a lock in vain would also wait in vain in the next way, perhaps for ever.
+    """
 
     commands: tuple[str, ...]
     all_of: bool = False
+    one_program: bool = False
+
+    def goes_on(self, status: int) -> bool:
+        """Whether the next command is run, after one with this exit status."""
+        if self.one_program:
+            return status in _NO_SUCH_WAY
+        return self.all_of is (status == 0)
+
+    @property
+    def opening(self) -> str:
+        """The same for the shell, whose variable ``s`` is the status."""
+        if self.one_program:
+            return f"case $s in {'|'.join(map(str, _NO_SUCH_WAY))})"
+        return "case $s in 0)" if self.all_of else "case $s in 0) ;; *)"
 
 
 @dataclass(frozen=True)
@@ -79,11 +99,9 @@ def script(groups: Sequence[Group], token: str) -> Script:
     lines = [_HEAD.format(left=token[:4], right=token[4:])]
     number = 0
     for group in groups:
-        lines.append(f"s={0 if group.all_of else 1}\n")
+        lines.append(f"s={0 if group.all_of else 127}\n")
         for command in group.commands:
-            # Run it while all went well, or until one went well.
-            opening = "case $s in 0)" if group.all_of else "case $s in 0) ;; *)"
-            lines.append(f"{opening}\n{command}\nd $? {number} ;; esac\n")
+            lines.append(f"{group.opening}\n{command}\nd $? {number} ;; esac\n")
             number += 1
     lines.append(_TAIL)
     commands = [command.partition("\n")[0] for group in groups for command in group.commands]
@@ -107,7 +125,7 @@ def answers(groups: Sequence[Group], made: Script, output: str) -> dict[str, Ans
                     raise ValueError(f"the answer to `{command.partition(chr(10))[0]}` has no end")
                 status = int(mark[1])
                 found[command] = Answer(output[at : mark.start()], status)
-                at, going = mark.end(), group.all_of is (status == 0)
+                at, going = mark.end(), group.goes_on(status)
             number += 1
     if output[at:].strip():
         raise ValueError("there is more than was asked for")

@@ -72,6 +72,14 @@ def test_all_up_to_the_first_that_fails(words: list[str]) -> None:
     assert "echo never" not in found
 
 
+@pytest.mark.parametrize(("status", "tried"), [(0, 1), (1, 1), (4, 1), (2, 2), (126, 2), (127, 2)])
+def test_another_way_of_calling_a_program_only_where_the_first_is_not_there(words: list[str], status: int, tried: int) -> None:
+    """What waited for a lock in vain is not done again by a way that waits for ever."""
+    commands = (f"(exit {status})", "echo second", "echo never")
+    found = piped(words).run([Group(commands, one_program=True), Group(("echo then",))])
+    assert list(found) == [*commands[:tried], "echo then"]
+
+
 def test_errors_and_input(words: list[str]) -> None:
     """What goes wrong is part of the answer, and no command eats the rest of the script."""
     found = piped(words).run([Group(("echo wrong >&2",)), Group(("cat",)), Group(("cat <<'END'\n$HOME `id` $(id)\nEND",))])
