@@ -19,6 +19,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     Observed,
     Settings,
     Step,
+    as_commands,
     command,
     goto_command,
     is_sub_name,
@@ -245,11 +246,12 @@ class Chains:
         for _round in range(ROUNDS + len(steps) // CHUNK):
             if not steps:
                 return
-            ways = self._restores, self.settings
+            before = self._restores, self.settings, as_commands(self.settings, change.after)
             words = self._perform(steps, change, whole)
             change.after = self.observe(whole)
             left = plan(change.after)
-            in_vain = in_vain + 1 if left == steps and (self._restores, self.settings) == ways and not self._held_up else 0
+            now = self._restores, self.settings, as_commands(self.settings, change.after)
+            in_vain = in_vain + 1 if left == steps and now == before and not self._held_up else 0
             if in_vain == IN_VAIN:
                 break
             steps = left

@@ -215,8 +215,8 @@ class Stops:
         return self._network.path(CALLS).read_text(encoding="ascii").splitlines()
 
     @contextmanager
-    def cut_at(self, number: int, when: str, line: Line) -> Iterator[None]:
-        """Break the line ``before`` the ``number``-th call begins, or when it is ``in`` the middle of its work."""
+    def at(self, number: int, when: str, act: Callable[[], object]) -> Iterator[None]:
+        """Act ``before`` the ``number``-th call begins, or when it is ``in`` the middle of its work."""
         self.reset(number, when)
         over = threading.Event()
 
@@ -224,7 +224,7 @@ class Stops:
             while not over.is_set() and not self._network.path(REACHED).exists():
                 time.sleep(0.001)
             if not over.is_set():
-                line.cut()
+                act()
             while not self._go_on() and not processes(self._network) <= self._idle:
                 time.sleep(0.001)
 

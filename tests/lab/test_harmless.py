@@ -211,6 +211,6 @@ def test_cut_before_in_and_after_every_command(patient: Patient, plan: str, line
             assert len(stops.calls) == number + 1
             assert stops.calls[-1] == "finished"
 
-        assert patient.cut_and_finish(plan, way, stops.cut_at(number, "before", way), this_command_was_finished_and_no_other_begun)
+        assert patient.cut_and_finish(plan, way, stops.at(number, "before", way.cut), this_command_was_finished_and_no_other_begun)
     for number in changes:
-        patient.cut_and_finish(plan, way, stops.cut_at(number, "in", way))
+        patient.cut_and_finish(plan, way, stops.at(number, "in", way.cut))
