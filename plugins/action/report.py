@@ -65,6 +65,7 @@ class ActionModule(ActionBase):
             result.update(_summary(written, bool(self._task.check_mode)))
         if is_unreachable(own):
             _be_unreachable(result, own)
+            self._task.ignore_errors = True  # or what is run once fails for the routers that were reached, too
         return result
 
     def _report(self, arguments: dict[str, Any], readings: Mapping[str, object], variables: dict[str, Any]) -> Written:

@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=str(error))
         if is_unreachable(own):  # a play ignores that its first router is unreachable, so that this task runs at all
             result.update(unreachable=True, msg=why_not(own, ""))
+            self._task.ignore_errors = True  # or what is run once fails for the routers that were reached, too
         return result
 
     def _text(self, what: str, results: Mapping[str, object], variable: str) -> list[Line]:

@@ -45,9 +45,11 @@ options:
       - A dictionary of names of routers and what M(homenet.traffic.counters_info) returned for them.
     type: dict
 notes:
-  - Where the router whose turn it is to run this task was unreachable itself, the result is unreachable, after everything was
-    written. So a play for a single router can set C(ignore_unreachable) for the reading, have its report, and still end as
-    unreachable. The playbook C(homenet.traffic.report) does.
+  - Where no router can be reached, no router is left to run this task for all of them. With the play's variable
+    C(traffic_first_stays) set to V(true), as the playbook C(homenet.traffic.report) has it, the modules of this collection leave
+    the play's first router in the play even when it is unreachable. The result here is unreachable then, after everything was
+    written. The other routers are not failed for it where the task has C(ignore_errors) set to C("{{ false }}"), a template (any
+    value will do from ansible-core 2.19 on).
   - It fails for a router whose report cannot be made or written, after it has written the others'.
 attributes:
   action:

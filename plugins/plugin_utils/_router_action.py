@@ -19,6 +19,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _pr
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template
+from ansible_collections.homenet.traffic.plugins.plugin_utils._play import stays_unreachable
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     counted_result,
@@ -63,6 +64,8 @@ class RouterAction(ActionBase):  # type: ignore[misc]
             )
         finally:
             self._connection.close()
+        if result.get("unreachable") and stays_unreachable(task_vars or {}):
+            self._task.ignore_unreachable = True
         return result
 
     def _take_variables(self, variables: dict[str, Any]) -> None:

@@ -144,6 +144,55 @@ def test_the_only_router_is_unreachable(control: Control, playbook: str) -> None
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_all_of_several_routers_are_unreachable(control: Control, playbook: str) -> None:
+    """The task that is for all of them must run though none of them is left in the play."""
+    run = control.playbook([Place("127.0.0.1", 1, name) for name in ("cabin", "home", "shop")], playbook)
+    assert run.status == 4, run.out
+    assert [run.recap(name)["unreachable"] for name in ("cabin", "home", "shop")] == [1, 1, 1]
+    for name in ("cabin", "home", "shop"):
+        assert f"\n! {name}: 127.0.0.1 port 1: the connection was refused" in run.out
+    assert "Traceback" not in run.out
+    if playbook == "report":
+        rows = json.loads((control.folder / "reports/index.json").read_text(encoding="utf-8"))["routers"]
+        assert [(row["router"], row["error"]["unreachable"]) for row in rows] == [("cabin", True), ("home", True), ("shop", True)]
+
+
+@pytest.mark.parametrize("playbook", ["hosts", "report", "live"])
+def test_the_first_router_is_unreachable(control: Control, playbook: str) -> None:
+    """It runs the task for all of them; its error is not theirs, and none of them is asked less often for it."""
+    with serve(*fleet(2, hosts=2)) as routers:
+        control.playbook(routers, "setup_traffic")
+        off = Place("127.0.0.1", 1, "attic")
+        run = control.playbook([off, *routers], playbook, traffic_repeat=2, traffic_interval=1)
+    assert run.status == 4, run.out
+    assert "\n! attic: 127.0.0.1 port 1: the connection was refused" in run.out
+    assert (run.recap("attic")["unreachable"], run.recap("attic")["failed"]) == (1, 0)
+    for router in routers:
+        assert run.out.count(f"\n{router.spec.name}: ") == (2 if playbook == "live" else 1), run.out
+        assert (run.recap(router.spec.name)["unreachable"], run.recap(router.spec.name)["failed"]) == (0, 0)
+
+
+def test_the_first_router_is_unreachable_and_nothing_can_be_written(control: Control) -> None:
+    (control.folder / "reports").write_text("not a directory")
+    with serve() as routers:
+        control.playbook(routers, "setup_traffic")
+        run = control.playbook([Place("127.0.0.1", 1, "attic"), *routers], "report")
+    assert run.status == 4, run.out
+    assert "The directory reports cannot be made" in run.out
+    assert run.recap("attic")["unreachable"] == 1
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_variable_that_cannot_be_used_is_never_ignored(control: Control, reachable: bool) -> None:
+    with serve() as routers:
+        control.playbook(routers, "setup_traffic")
+        router = routers[0] if reachable else Place("127.0.0.1", 1)
+        run = control.playbook(router, "report", traffic_report_dir="{{ 1 / 0 }}")
+    assert run.status == 2, run.out
+    assert run.recap()["failed"] == 1
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_no_group_of_routers(control: Control, playbook: str) -> None:
     path = control.folder / "empty.ini"
     path.write_text("[others]\nlocalhost ansible_connection=local\n", encoding="utf-8")
