@@ -169,6 +169,11 @@ class Questions:
         """The findings that the profile knows."""
         return self._profile.findings
 
+    def answers(self, line: str) -> bool:
+        """Whether the router has an answer to a command, if only that there is no such file."""
+        said = self._kept(line).text
+        return "No such file or directory" in said or (bool(said.strip()) and self.complaint(said) is None)
+
     def forget_signs(self) -> None:
         """Look anew for them."""
         for sign in self._profile.findings:

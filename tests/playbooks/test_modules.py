@@ -165,8 +165,29 @@ def test_router_info_of_a_router_that_lacks_things(control: Control) -> None:
         found = control.module(routers[0], "router_info").result()
         assert (found["_state"], found["fit"]) == ("SUCCESS", False)
         assert [one["code"] for one in found["findings"]] == ["no_iptables", "no_wan"]
+        required = control.module(routers[0], "router_info", require_fit=True).result()
+        assert (required["_state"], [one["code"] for one in required["findings"]]) == ("FAILED!", ["no_iptables", "no_wan"])
+        assert "nothing can be counted. " in required["msg"]
         assert (found["iptables"], found["wan"], found["hosts"], found["chain"]) == (None, [], None, None)
         assert found["lan"]
+
+
+@pytest.mark.parametrize(
+    ("no_command", "files", "told"),
+    [
+        ("cat", {}, ["ipv6_unseen"]),
+        ("", {}, []),  # no such files: a kernel without IPv6
+        ("", {"/proc/sys/net/ipv6/conf/all/forwarding": "0\n", "/proc/net/ipv6_route": "\n"}, []),
+    ],
+)
+def test_whether_ipv6_is_forwarded_cannot_always_be_seen(
+    control: Control, no_command: str, files: dict[str, str], told: list[str]
+) -> None:
+    with serve(RouterSpec(files=files)) as routers:
+        routers[0].set_faults(no_command=no_command)
+        found = control.module(routers[0], "router_info").result()
+    assert [one["code"] for one in found["findings"]] == told
+    assert found["fit"]
 
 
 def test_a_survey_ends_with_its_connection(control: Control) -> None:

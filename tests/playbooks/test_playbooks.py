@@ -88,13 +88,37 @@ def test_check(control: Control) -> None:
         assert "System     firmware 3.12L.04.A2pB023k.d20k_rc2" in run.out
         assert "\n! Broadcom's flow cache is loaded" in run.out
         assert "\n! ppp0 has a private address (192.168.0.20): another router stands" in run.out
-        assert "\nFit, but not for all traffic" in run.out
+        assert "\nhome: fit for counting, but not for all traffic (" in run.out
+        assert "\nFit for counting, but not for all traffic: see" in run.out
+        assert "Whether this router forwards IPv6" not in run.out
+
+        routers[0].set_faults(no_command="cat")
+        run = control.playbook(routers[0], "check")
+        assert run.status == 0, run.out
+        assert "\nWhether this router forwards IPv6 cannot be seen over this command line." in run.out, "no warning"
 
         routers[0].set_faults(no_iptables=True)
         run = control.playbook(routers[0], "check")
-        assert run.status == 0, "what was found is no failure"
+        assert run.status == 2, "nothing can be counted"
+        assert run.recap()["failed"] == 1
+        assert "\nhome: not fit for counting (" in run.out
         assert "Firewall   no iptables" in run.out
-        assert "\nNot fit: 127.0.0.1 port" in run.out
+        assert "\nNot fit for counting: 127.0.0.1 port" in run.out
+        assert run.out.index("Nothing can be counted on home") > run.out.index("\nNot fit for counting"), "the text comes first"
+
+
+def test_check_of_several(control: Control) -> None:
+    """Each router has its own status in the recap."""
+    with serve(*fleet(3, hosts=2)) as routers:
+        names = [router.spec.name for router in routers]
+        routers[1].set_faults(no_iptables=True)
+        run = control.playbook(routers, "check")
+    assert run.status == 2, run.out
+    assert [run.recap(name)["failed"] for name in names] == [0, 1, 0]
+    assert f"\n{names[0]}: fit for counting (" in run.out
+    assert f"\n{names[1]}: not fit for counting (" in run.out
+    assert "Firewall   no iptables" in run.out
+    assert "It failed on" not in run.out, "it is told like the others"
 
 
 def test_a_failed_router_does_not_spoil_the_others(control: Control) -> None:
