@@ -148,7 +148,7 @@ counters:
       upload_bytes: 52117840
       upload_packets: 411902
 unattributed:
-  description: What was counted for hosts without a rule, as the same four numbers. None where the chain has no catch-all.
+  description: What was counted for hosts without a counter, as the same four numbers. None where the chain has no catch-all.
   returned: success
   type: dict
   sample:

@@ -60,7 +60,7 @@ class Counts(NamedTuple):
         """What was counted since then. Raises NotComparable when it is less than then."""
         grown = Counts(*map(sub, self, old))
         if min(grown) < 0:
-            raise NotComparable("rules were taken out of the chain and made anew")
+            raise NotComparable("counters were taken away and made anew")
         return grown
 
 
@@ -142,9 +142,9 @@ def kept_of(reading: Reading) -> dict[str, Any]:
 def growth_of_hosts(old: Reading, new: Reading) -> dict[str, Counts]:
     """What each host's rules counted since then. Raises NotComparable."""
     if old.marker != new.marker:
-        raise NotComparable("the chain was emptied or made anew")
+        raise NotComparable("the counters were emptied or made anew")
     if not old.hosts.keys() <= new.hosts.keys():
-        raise NotComparable("rules of hosts were taken out of the chain")
+        raise NotComparable("counters of hosts were taken away")
     return {ip: counts.since(old.hosts.get(ip, Counts())) for ip, counts in new.hosts.items()}
 
 
@@ -152,7 +152,7 @@ def growth_of_rest(old: Reading, new: Reading) -> Counts | None:
     """What the catch-all counted since then, None without one. Raises NotComparable."""
     if new.unattributed is None:
         if old.unattributed is not None:
-            raise NotComparable("the catch-all was taken out of the chain")
+            raise NotComparable("the counter for all other hosts was taken away")
         return None
     return new.unattributed.since(old.unattributed or Counts())
 
@@ -239,7 +239,7 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
         return Coverage()
     try:
         if new.marker is None:
-            raise NotComparable("the chain has no marker, which tells whether it is the same one; setup_traffic adds it")
+            raise NotComparable("the counters have no marker, which tells whether they are the same ones; setup_traffic adds it")
         _refuse_restart(old, new)
         counted = total_of([*growth_of_hosts(old, new).values(), growth_of_rest(old, new) or Counts()])
         wan = _growth_of_wan(old, new)
@@ -257,7 +257,7 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
 def _explained(counted: int, packets: int, wan: Mapping[str, int]) -> Explained:
     whole = sum(wan.values())
     if counted > whole + whole // 10 + _SLACK:
-        raise NotComparable(f"the chain counted more than {_names(wan)}, so one of them is wrong")
+        raise NotComparable(f"more was counted than passed {_names(wan)}, so one of the two is wrong")
     passed = whole - headers_of(packets, wan)
     return Explained(min(counted, passed), passed)
 
@@ -298,8 +298,8 @@ def low_coverage_message(coverage: Coverage, broken: bool) -> str:
     since = f" since {_moment(coverage.since)}" if coverage.since else ""
     return (
         f"Only {shares} on {_names(coverage.interfaces)}{since} was counted. The rest is the router's own traffic, or traffic that "
-        f"bypassed the counters. {first}IPv6 is not counted, and acceleration (flow cache, flow offload) hides traffic from iptables, "
-        "whatever its vendor calls it: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
+        f"bypassed the counters. {first}Acceleration (flow cache, flow offload) hides traffic from the firewall, whatever its vendor "
+        "calls it, and IPv6 is not counted everywhere: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
     )
 
 

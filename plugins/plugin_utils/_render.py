@@ -55,7 +55,7 @@ def as_json(document: Mapping[str, Any]) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """One line a host, and one for what hosts without a rule used: their sum is the total."""
+    """One line a host, and one for what hosts without a counter used: their sum is the total."""
     lines = [csv_line(CSV_HEADER)]
     for host in report.hosts:
         lines.append(

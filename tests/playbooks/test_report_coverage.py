@@ -75,7 +75,7 @@ def test_what_cannot_be_compared_is_not_known(control: Control) -> None:
         control.playbook(home, "setup_traffic")
         flushed = control.playbook(home, "report")
         assert report_of(control)["coverage"] == UNKNOWN
-        assert "is not known: the chain was emptied or made anew." in flushed.out.replace("\n  ", " ")
+        assert "is not known: the counters were emptied or made anew." in flushed.out.replace("\n  ", " ")
 
         home.restart()
         control.playbook(home, "setup_traffic")
