@@ -31,7 +31,8 @@ options:
     default: present
   hosts:
     description:
-      - The addresses to count. V(arp) takes the devices on the network now.
+      - The addresses to count, IPv4 or IPv6. V(arp) takes the devices on the network now.
+      - An address of the router itself gets no counter, since what it fetches for itself is not forwarded.
       - Without it, the variable C(traffic_hosts) counts, then the default.
     type: list
     elements: str

@@ -131,7 +131,9 @@ def test_another_session_is_open(control: Control) -> None:
     [
         ({"chain": "FORWARD"}, "traffic_chain: 'FORWARD' is a name of iptables' own"),
         ({"chain": "a;reboot"}, "traffic_chain: 'a;reboot' cannot name a chain"),
-        ({"hosts": ["192.168.1.2", "$(reboot)"]}, "traffic_hosts: '$(reboot)' is not an IPv4 address"),
+        ({"hosts": ["192.168.1.2", "$(reboot)"]}, "traffic_hosts: '$(reboot)' is not an address. List the addresses of devices, IPv4 or"),
+        ({"hosts": ["192.168.1.0/24"]}, "traffic_hosts: '192.168.1.0/24' is not an address."),
+        ({"hosts": ["fe80::1"]}, "traffic_hosts: 'fe80::1' is not the address of a host."),
         ({"wan_interfaces": ["ppp0; reboot"]}, "traffic_wan_interfaces: 'ppp0; reboot' cannot name an interface"),
     ],
 )

@@ -137,6 +137,17 @@ def test_the_firmware_puts_its_rules_in_front_and_the_interface_changes(control:
         assert after["chain"]["problems"] == []
 
 
+def test_the_router_itself_is_no_host(control: Control) -> None:
+    with serve() as routers:
+        found = control.module(routers[0], "chain", hosts=["192.168.1.2", "192.168.1.1"]).result()
+        assert found["_state"] == "CHANGED"
+        assert [one["ip"] for one in found["counters"]] == ["192.168.1.2"]
+        assert "names 192.168.1.1, which is the router itself" in found["notes"][0]
+        alone = control.module(routers[0], "chain", hosts=["192.168.1.1"]).result()
+        assert alone["_state"] == "FAILED!"
+        assert "List the addresses of devices" in alone["msg"]
+
+
 def test_router_info(control: Control) -> None:
     zero, rest = "0" * 32, "00000400 00000001 00000000 00000001"
     routes = f"{zero} 00 {zero} 00 {zero} {rest}     ppp0\n20010db8{zero[8:]} 40 {zero} 00 {zero} {rest}      br0\n"
