@@ -65,6 +65,8 @@ class LoginSession(Session):  # type: ignore[misc]
         """The whole log-in."""
         self._link, options = link, self._options
         self._choose_algorithms()
+        if link.is_telnet(self._deadline - time.monotonic()):
+            raise messages.is_telnet(options)
         key = read_private_key(options.where, options.private_key_file, options.passphrase) if options.private_key_file else None
         self._set_time_left()
         try:
