@@ -155,8 +155,8 @@ def host_list(given: list[str]) -> tuple[str, ...] | None:
     for host in found:
         if _chain.address_of(host) is None:
             raise TrafficError(
-                f"traffic_hosts: {host!r} is not an address. List the addresses of devices, IPv4 or IPv6, such as [192.168.1.2, 192.168.1.3]; "
-                "not their names, and no network or range. Or leave it out to count everybody in the ARP table."
+                f"traffic_hosts: {host!r} is not an address. List the addresses of devices, IPv4 or IPv6, such as [192.168.1.2, "
+                "192.168.1.3]; not their names, and no network or range. Or leave it out to count everybody in the ARP table."
             )
         _chain.check_host(host, 6 if ":" in host else 4)
     return found
