@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
         except (AnsibleError, TrafficError) as error:
             result.update(failed=True, msg=str(error))
         if is_unreachable(own):  # a play ignores that its first router is unreachable, so that this task runs at all
-            result.update(unreachable=True, msg=why_not(own, ""))
+            result.update(unreachable=True, msg=f"{plain_text(variables['inventory_hostname'])} is unreachable, as was said above.")
             self._task.ignore_errors = True  # or what is run once fails for the routers that were reached, too
         return result
 

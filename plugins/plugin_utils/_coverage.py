@@ -238,7 +238,7 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
     if old is None or new is None:
         return Coverage()
     try:
-        if new.marker is None:
+        if new.marker is None and old.marker is None:
             raise NotComparable("the counters have no marker, which tells whether they are the same ones; setup_traffic adds it")
         _refuse_restart(old, new)
         counted = total_of([*growth_of_hosts(old, new).values(), growth_of_rest(old, new) or Counts()])

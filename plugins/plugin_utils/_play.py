@@ -28,7 +28,8 @@ def why_not(result: object, variable: str) -> str | None:
         return f"It was not read in this run: it failed earlier in it, or no task registered {variable} for it."
     if result.get("unreachable") or result.get("failed"):
         message = result.get("msg")
-        return plain_text(message) if isinstance(message, str) and message else "It failed without a message."
+        # One line: those of ssh end in CR LF, which would show as escapes.
+        return " ".join(plain_text(message).split()) if isinstance(message, str) and message else "It failed without a message."
     if result.get("skipped"):
         return "It was not read in this run: the task was skipped."
     return None

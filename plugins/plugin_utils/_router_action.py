@@ -54,7 +54,7 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         except TrafficError as error:
             result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
         except AnsibleConnectionFailure as error:
-            result.update(unreachable=True, msg=str(error))
+            result.update(unreachable=True, msg=str(error) + _hint(str(error)))
         except AnsibleError as error:
             result.update(failed=True, msg=str(error))
         except Exception as error:
@@ -123,6 +123,20 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
         return Shell(run_script, self.where)
 
+
+def _hint(complaint: str) -> str:
+    """What to do about an error of Ansible's own ssh, which says less than ours."""
+    return next((f" {hint}" for words, hint in _HINTS if words in complaint), "")
+
+
+_ACCEPT = "If that is the router's own, accept it by logging in once by hand with ssh (docs/ssh.md)."
+_IS_IT_SSH = "Is this its SSH port (ansible_port), and not telnet's?"
+_HINTS = (
+    ("Host key verification failed", f"Its host key is not known, or another one than it was. {_ACCEPT}"),
+    ("Host Key checking is enabled", f"Its host key is not known. {_ACCEPT}"),
+    ("banner exchange", _IS_IT_SSH),
+    ("kex_exchange_identification", _IS_IT_SSH),
+)
 
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "profile": {"type": "str"},

@@ -45,6 +45,15 @@ def test_port_closed(control: Control) -> None:
         says_no(control.module(router, "chain"), router, "UNREACHABLE!", "the connection was refused", "ansible_port")
 
 
+def test_openssh_meets_telnet(control: Control) -> None:
+    with serve(RouterSpec(password="")) as routers:
+        given = {"ansible_connection": "ansible.builtin.ssh", "ansible_timeout": 2, "ansible_ssh_retries": 0}
+        run = control.playbook(routers[0], "hosts", **given)
+    assert run.status == 4, run.out
+    assert "Is this its SSH port (ansible_port), and not telnet's?" in " ".join(run.out.split())
+    assert "\\x0d" not in run.out.partition("It failed on")[2], "its two lines are one in the list"
+
+
 def test_name_unknown(control: Control) -> None:
     with serve() as routers:
         routers[0].host = "no-such-router.invalid"

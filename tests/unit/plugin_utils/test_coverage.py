@@ -128,6 +128,7 @@ def test_an_interface_that_counts_no_header_after_all() -> None:
     [
         (reading(marker=None), later({"ppp0": (MB, 0)}, marker=None), "the counters have no marker"),
         (reading(), later({"ppp0": (MB, 0)}, marker="127.0.0.1/127.0.0.3"), "the counters were emptied or made anew"),
+        (reading(), later({"ppp0": (MB, 0)}, marker=None), "the counters were emptied or made anew"),
         (later({"ppp0": (0, 0)}), reading({"ppp0": (MB, 0)}), "the last reading is newer"),
         (reading(), later({"ppp0": (MB, 0)}, uptime=HOUR), "the router was restarted"),
         (reading({"ppp0": (9, 9)}), later({"ppp1": (MB, 9)}), "the interfaces to the Internet are others"),
