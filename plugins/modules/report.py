@@ -20,6 +20,8 @@ description:
     as long as they are in the inventory or their files are there; C(index.json) keeps what it needs for that.
   - A report also tells which share of what passed the WAN interfaces since the last report was counted, and warns in red under
     90 per cent. C(index.json) keeps the last reading of each router for that, whatever the formats.
+  - From it a report also tells who was not counted yet in an earlier one, and so looks lighter than he is; in C(NAME.json) it is
+    C(since), the time of the last report in which the host was not counted, or null where it was counted as long as anybody knows.
   - Names that hosts chose for themselves are shown as text. In the CSV files an apostrophe stands before what a spreadsheet
     could run as a formula.
 options:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import index, sub
 from typing import Any, NamedTuple
@@ -79,6 +79,7 @@ class Reading:
     hosts: Mapping[str, Counts]
     unattributed: Counts | None
     wan: Mapping[str, tuple[int, int] | None]  # received and sent bytes
+    since: Mapping[str, datetime] = field(default_factory=dict)  # of an address: the last reading in which it was not counted yet
 
 
 def reading_of(result: object) -> Reading | None:
@@ -101,6 +102,7 @@ def _reading(result: Mapping[str, Any]) -> Reading:
         {plain_text(one["ip"]): _counts(one) for one in result["counters"]},
         None if rest is None else _counts(rest),
         {plain_text(one["interface"]): _both(one["received_bytes"], one["sent_bytes"]) for one in result["wan"]},
+        {plain_text(one["ip"]): time for one in result["counters"] if (time := parse_time(one.get("since")))},
     )
 
 
@@ -127,13 +129,34 @@ def kept_of(reading: Reading) -> dict[str, Any]:
         "read_at": reading.read_at.isoformat(),
         "uptime_seconds": None if reading.uptime is None else int(reading.uptime.total_seconds()),
         "marker": reading.marker,
-        "counters": [{"ip": ip, **counts._asdict()} for ip, counts in reading.hosts.items()],
+        "counters": [{"ip": ip, **counts._asdict(), **_kept_since(reading, ip)} for ip, counts in reading.hosts.items()],
         "unattributed": None if reading.unattributed is None else reading.unattributed._asdict(),
         "wan": [
             {"interface": interface, "received_bytes": both and both[0], "sent_bytes": both and both[1]}
             for interface, both in reading.wan.items()
         ],
     }
+
+
+def _kept_since(reading: Reading, ip: str) -> dict[str, str]:
+    return {"since": reading.since[ip].isoformat()} if ip in reading.since else {}
+
+
+def with_since(old: Reading | None, new: Reading | None) -> Reading | None:
+    """The new reading, with what two readings tell of when each address began to be counted: after the old one, or before."""
+    if old is None or new is None or old.read_at >= new.read_at:
+        return new
+    # A marker is added to counters that lack one; another marker is other counters.
+    anew = old.marker is not None and old.marker != new.marker
+    begun = {
+        ip: old.read_at if anew or not _goes_on(old.hosts.get(ip), counts) else old.since.get(ip)
+        for ip, counts in new.hosts.items()
+    }
+    return replace(new, since={ip: time for ip, time in begun.items() if time})
+
+
+def _goes_on(old: Counts | None, new: Counts) -> bool:
+    return old is not None and min(map(sub, new, old)) >= 0
 
 
 # --- Growth -----------------------------------------------------------------------------------------------------------

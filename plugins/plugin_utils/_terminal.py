@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import coverage_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Amount, HostUsage, Report
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Amount, HostUsage, Report, late_lines
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
     cut,
     human_bytes,
@@ -102,6 +102,8 @@ def _report_lines(report: Report) -> list[Line]:
         lines.append("Nothing has been counted yet.")
     if report.idle:
         lines.append(_idle_line(report.idle))
+    for line in late_lines(report):
+        lines += wrapped(visible(line), WIDTH, following="  ")
     found = [(line, False) for line in lines]
     if covered := coverage_text(report.coverage):
         found += [(line, report.coverage.low) for line in wrapped(visible(covered), WIDTH, following="  ")]
