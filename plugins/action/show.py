@@ -55,7 +55,9 @@ class ActionModule(ActionBase):
         except (AnsibleError, TrafficError) as error:
             result.update(failed=True, msg=str(error))
         if is_unreachable(own):  # a play ignores that its first router is unreachable, so that this task runs at all
-            result.update(unreachable=True, msg=f"{plain_text(variables['inventory_hostname'])} is unreachable, as was said above.")
+            errors = [f"{plain_text(variables['inventory_hostname'])} is unreachable, as was said above."]
+            errors += [result["msg"]] if result.pop("failed", False) else []  # both would be an error that is ignored
+            result.update(unreachable=True, msg=" ".join(errors))
             self._task.ignore_errors = True  # or what is run once fails for the routers that were reached, too
         return result
 
@@ -89,7 +91,7 @@ class ActionModule(ActionBase):
             return selftest_text(router, given)
         if what == "hosts":
             return [(hosts_table(router, given["hosts"]), False)]
-        return [(chain_text(router, given, bool(self._task.check_mode)), False)]
+        return [(chain_text(router, given, bool(self._task.check_mode), bool(self._task.diff)), False)]
 
 
 def _is_unfit(given: object) -> bool:

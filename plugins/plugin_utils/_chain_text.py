@@ -16,9 +16,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._text import visib
 WIDTH = 100
 
 
-def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
+def chain_text(router: str, result: Mapping[str, Any], check_mode: bool, diff: bool = False) -> str:
     """What the module ``chain`` did on a router, or would do, what had been counted until then, and what is wrong now."""
-    lines = wrapped(f"{visible(router)}: {_done(result, check_mode)}", WIDTH, following="  ")
+    lines = wrapped(f"{visible(router)}: {_done(result, check_mode, diff)}", WIDTH, following="  ")
     moved = result.get("moved_from")
     if moved:
         lines += wrapped(f"Counting moves from {moved} to {result['backend']} and starts anew.", WIDTH, "  ", "  ")
@@ -36,9 +36,10 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
     return "\n".join(lines)
 
 
-def _done(result: Mapping[str, Any], check_mode: bool) -> str:
+def _done(result: Mapping[str, Any], check_mode: bool, diff: bool) -> str:
     if check_mode and result["changed"]:
-        return f"would run {count_of(len(result['commands']), 'command')} (--diff shows the rules); nothing was changed."
+        hint = "" if diff else " (--diff shows the rules)"
+        return f"would run {count_of(len(result['commands']), 'command')}{hint}; nothing was changed."
     if result.get("state") != "present":
         return _taken_away(result)
     hosts = count_of(result["chain"]["hosts"], "host")

@@ -37,7 +37,7 @@ def test_from_set_up_to_removal(control: Control) -> None:
         router = routers[0]
         untouched = router.foreign_firewall()
         preview = control.playbook(router, "setup_traffic", "--check", "--diff")
-        assert "home: would run 35 commands" in preview.out
+        assert "home: would run 35 commands; nothing was changed." in preview.out
         assert "+iptables -A TRAFFIC -i ppp0 -d 192.168.1.2 -j RETURN" in preview.out
         assert router.foreign_firewall(chain="") == untouched
         assert "counting 15 hosts on ppp0, after 35 commands." in control.playbook(router, "setup_traffic").out
@@ -194,6 +194,20 @@ def test_the_first_router_is_unreachable(control: Control, playbook: str) -> Non
     for router in routers:
         assert run.out.count(f"\n{router.spec.name}: ") == (2 if playbook == "live" else 1), run.out
         assert (run.recap(router.spec.name)["unreachable"], run.recap(router.spec.name)["failed"]) == (0, 0)
+
+
+def test_an_error_is_not_lost_when_the_first_router_is_unreachable(control: Control) -> None:
+    """In a play of a user's own, where router_info does not fail by itself."""
+    look = {"homenet.traffic.router_info": {}, "register": "traffic_reading"}
+    show = {"homenet.traffic.show": {"what": "check"}, "run_once": True, "ignore_errors": "{{ false }}"}
+    play = [{"hosts": "routers", "gather_facts": False, "vars": {"traffic_first_stays": True}, "tasks": [look, show]}]
+    (control.folder / "own.yml").write_text(json.dumps(play), encoding="utf-8")
+    with serve() as routers:
+        routers[0].set_faults(no_iptables=True)
+        inventory = control.inventory([Place("127.0.0.1", 1, "attic"), *routers], {})
+        run = control.run("ansible-playbook", "-i", str(inventory), "own.yml")
+    assert run.status == 4, run.out
+    assert "attic is unreachable, as was said above. Nothing can be counted on home" in run.out
 
 
 def test_the_first_router_is_unreachable_and_nothing_can_be_written(control: Control) -> None:
