@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -249,12 +251,16 @@ def test_another_sets_up_while_we_remove(neighborhood: Neighborhood) -> None:
         assert [rule for rule, _counted in after.foreign] == [rule for rule, _counted in foreign], number
 
 
+@dataclass(frozen=True)
 class OtherNode(LabControl):
     """One whose run lock is its own, as on another machine."""
 
+    temporary: tempfile.TemporaryDirectory[str] = field(default_factory=partial(tempfile.TemporaryDirectory, prefix="hnt"))
+    """Not below ``folder``: Ansible makes a socket in it, and the path of one must be short."""
+
     def command(self, *words: str) -> Sequence[str]:
         """See Control."""
-        return ["env", f"TMPDIR={self.folder}", *super().command(*words)]
+        return ["env", f"TMPDIR={self.temporary.name}", *super().command(*words)]
 
 
 @pytest.mark.parametrize("second", [LabControl, OtherNode], ids=["one machine", "two machines"])
