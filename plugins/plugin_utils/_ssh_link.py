@@ -83,12 +83,14 @@ class Link:
         """What the proxy command said when it ended by itself."""
         return self._proxy.complaint() if self._proxy else None
 
-    def close(self) -> None:
-        """Close the socket, and end the proxy command."""
-        # libssh closes a descriptor that it was given after an error, and only then; the number may be another file's by now.
+    def close(self, for_libssh: bool) -> None:
+        """Close the socket, and end the proxy command. ``for_libssh``: also the descriptor that libssh was given."""
         with suppress(OSError):
-            if os.path.sameopenfile(self.for_libssh, self._socket.fileno()):
+            # libssh closes it by itself after an error; the number may be another file's by now.
+            if for_libssh and os.path.sameopenfile(self.for_libssh, self._socket.fileno()):
                 os.close(self.for_libssh)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         if self._proxy:
             self._proxy.end()

@@ -43,7 +43,7 @@ def log_in(options: SshOptions, link: Link) -> LoginSession:
     try:
         session.log_in(link)
     except BaseException:
-        session.close()
+        link.close(for_libssh=session.log_out())
         raise
     return session
 
@@ -81,6 +81,12 @@ class LoginSession(Session):  # type: ignore[misc]
         if time.monotonic() >= self._deadline:
             raise self._complaint("")  # pylibssh takes it for a success when the time is over
         self.allow()
+
+    def log_out(self) -> bool:
+        """Say good-bye and close. Whether there was still somebody to say it to."""
+        connected = bool(self.is_connected)
+        self.close()
+        return connected
 
     def open_channel(self) -> Channel | None:
         """A channel; None where the router gives none."""
