@@ -148,7 +148,7 @@ def test_a_lock_taken_in_the_middle_and_kept(network: Lab, lock: Lock) -> None:
         stops.reset()
         way.bring(PRESENT)
         changes = [number for number, call in enumerate(stops.calls, 1) if "-nvxL" not in call]
-        for number in {changes[len(changes) // 2], changes[-1]}:
+        for number in sorted({changes[len(changes) // 2], changes[-1]}):
             way.bring(Order("absent"))
             before = firewall(network)
             with stops.at(number, "before", lock.take), pytest.raises(TrafficError, match="held the lock .* Run it again"):
