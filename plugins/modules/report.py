@@ -118,7 +118,7 @@ routers:
   sample: [home]
 failed_routers:
   description: The routers without one, and why.
-  returned: always
+  returned: unless the result itself is unreachable, which Ansible would print whole
   type: list
   elements: dict
   sample:

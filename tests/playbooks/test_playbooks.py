@@ -176,6 +176,7 @@ def test_all_of_several_routers_are_unreachable(control: Control, playbook: str)
     for name in ("cabin", "home", "shop"):
         assert f"\n! {name}: 127.0.0.1 port 1: the connection was refused" in run.out
     assert "Traceback" not in run.out
+    assert run.out.count("cabin: 127.0.0.1 port 1: the connection was refused") == 1, "said once, in the list"
     if playbook == "report":
         rows = json.loads((control.folder / "reports/index.json").read_text(encoding="utf-8"))["routers"]
         assert [(row["router"], row["error"]["unreachable"]) for row in rows] == [("cabin", True), ("home", True), ("shop", True)]
