@@ -55,7 +55,7 @@ def _taken_away(result: Mapping[str, Any]) -> str:
         return f"the {'table' if is_table else 'chain'} is empty now; run setup_traffic to count again."
     if result["changed"]:
         return f"{'the table is' if is_table else 'chain and jump are'} gone."
-    return f"{none}, or it is empty." if result["state"] == "empty" else f"{none}; nothing to remove."
+    return f"{none}, or it is empty." if result["state"] == "empty" else f"counting is not installed: {none}; nothing to remove."
 
 
 def _until_then(router: str, result: Mapping[str, Any]) -> list[str]:
