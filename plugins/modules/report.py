@@ -50,7 +50,7 @@ notes:
   - Where no router can be reached, no router is left to run this task for all of them. With the play's variable
     C(traffic_first_stays) set to V(true), as the playbook C(homenet.traffic.report) has it, the modules of this collection leave
     the play's first router in the play even when it is unreachable. The result here is unreachable then, after everything was
-    written. The other routers are not failed for it where the task has C(ignore_errors) set to C("{{ false }}"): no error is
+    written. The other routers are not failed for it where the task has C(ignore_errors) set to C("{{ false }}"). No error is
     ignored by that, but up to ansible-core 2.20 only a template lets this action say so.
   - It fails for a router whose report cannot be made or written, after it has written the others'.
 attributes:
