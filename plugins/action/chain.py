@@ -64,6 +64,8 @@ class ActionModule(RouterAction):
         # All that can be refused is refused by this, before anything is changed.
         planned, after = backend.preview(state, hosts, interfaces, prune)
         engines = _acceleration.to_turn_off(router.questions) if state == "present" and arguments["acceleration"] == "off" else []
+        if state == "present" and arguments["acceleration"] == "off":
+            _acceleration.left_on(router.questions)
         again = _acceleration.on_commands(router.questions) if state == "absent" and router.questions.has_shell else []
         if self._task.check_mode:
             taken_away = other.preview("absent", (), (), False)[0] if other else []

@@ -321,8 +321,8 @@ def low_coverage_message(coverage: Coverage, broken: bool) -> str:
     since = f" since {_moment(coverage.since)}" if coverage.since else ""
     return (
         f"Only {shares} on {_names(coverage.interfaces)}{since} was counted. The rest is the router's own traffic, or traffic that "
-        f"bypassed the counters. {first}Acceleration (flow cache, flow offload) hides traffic from the firewall, whatever its vendor "
-        "calls it, and IPv6 is not counted everywhere: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
+        f"bypassed the counters. {first}Acceleration (flow cache, flow offload) does that, whatever its vendor calls it, and so does IPv6 "
+        "on a router that cannot count it: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
     )
 
 

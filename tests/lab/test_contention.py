@@ -261,11 +261,11 @@ def test_what_passes_until_counting_stops_is_told(neighborhood: Neighborhood, st
         neighborhood.prepare(PRESENT)
         counting: list[bool] = []
 
-        def use_the_link(counting: list[bool] = counting) -> None:
-            counting.append({"*filter -A FORWARD -j TRAFFIC", "*filter -A TRAFFIC -i ppp0"} <= set(firewall(neighborhood.network).rules()))
+        def use_the_link(counted: list[bool]) -> None:
+            counted.append({"*filter -A FORWARD -j TRAFFIC", "*filter -A TRAFFIC -i ppp0"} <= set(firewall(neighborhood.network).rules()))
             neighborhood.packets.once()
 
-        with neighborhood.stops.at(number, "before", use_the_link):
+        with neighborhood.stops.at(number, "before", partial(use_the_link, counting)):
             _commands, told = neighborhood.ours.bring_and_count(Order(state))
         expected = list(neighborhood.passed.values()) if counting == [True] else [(0, 0), (0, 0)]
         assert [total(told, "download"), total(told, "upload")] == expected, number

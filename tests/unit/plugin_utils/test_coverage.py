@@ -241,10 +241,10 @@ def test_the_message() -> None:
     low = Coverage(START, ("eth0.2",), Explained(12 * MB, 29 * MB), Explained(99, 100), None)
     assert low_coverage_message(low, broken=False) == (
         "Only 41.4 % of the download (12.0 MB of 29.0 MB) on eth0.2 since 2026-11-22 12:00 UTC was counted. The rest is the router's "
-        "own traffic, or traffic that bypassed the counters. Acceleration (flow cache, flow offload) hides traffic from the "
-        "firewall, whatever its vendor calls it, and IPv6 is not counted everywhere: ansible-playbook homenet.traffic.check tells what "
-        "there is, and what to do about it."
+        "own traffic, or traffic that bypassed the counters. Acceleration (flow cache, flow offload) does that, whatever its vendor "
+        "calls it, and so does IPv6 on a router that cannot count it: ansible-playbook homenet.traffic.check tells what there is, and "
+        "what to do about it."
     )
     both = replace(low, upload=Explained(0, 50 * MB))
     assert "Only 41.4 % of the download (12.0 MB of 29.0 MB) and 0.0 % of the upload (0 B of 50.0 MB)" in low_coverage_message(both, True)
-    assert "the counters. Mend first what the other warnings tell. Acceleration" in low_coverage_message(both, broken=True)
+    assert "the counters. Mend first what the other warnings tell. Acceleration (" in low_coverage_message(both, broken=True)

@@ -57,9 +57,9 @@ Coverage since 2026-11-22 13:00 UTC: 0.0 % of the download and 0.0 % of the uplo
   counted.
 ! Only 0.0 % of the download (0 B of 30.0 MB) on ppp0 since 2026-11-22 13:00 UTC was counted. The
   rest is the router's own traffic, or traffic that bypassed the counters. Mend first what the other
-  warnings tell. Acceleration (flow cache, flow offload) hides traffic from the firewall, whatever
-  its vendor calls it, and IPv6 is not counted everywhere: ansible-playbook homenet.traffic.check
-  tells what there is, and what to do about it."""
+  warnings tell. Acceleration (flow cache, flow offload) does that, whatever its vendor calls it,
+  and so does IPv6 on a router that cannot count it: ansible-playbook homenet.traffic.check tells
+  what there is, and what to do about it."""
     assert pieces[2][0].startswith("! The jump to TRAFFIC is rule 3")
     assert pieces[2][0].endswith("\n\nNo report of 1 router:\n! c: no answer\n\nWritten to reports/: home.html")
     assert "\n".join(text for text, _red in pieces).startswith(report_table(report) + "\n\n")
