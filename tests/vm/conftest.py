@@ -3,19 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-TESTS = str(Path(__file__).resolve().parents[1])
-if TESTS not in sys.path:
-    sys.path.insert(0, TESTS)
-
-from vm.control_node import VmControl  # noqa: E402  the path has to be there first
-from vm.fw4 import OFF  # noqa: E402
-from vm.router import VirtualRouter, virtual_router  # noqa: E402
+from vm.control_node import VmControl
+from vm.fw4 import OFF
+from vm.router import VirtualRouter, virtual_router
 
 
 @pytest.fixture(scope="session")

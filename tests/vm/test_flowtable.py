@@ -25,6 +25,7 @@ EVENING = (
     Flow("lan2", 1_000_000, "down", "udp"),
 )
 
+
 def passed(result: dict[str, Any]) -> dict[str, Passed]:
     """By address, those that sent or received."""
     keys = ("download_bytes", "download_packets", "upload_bytes", "upload_packets")
