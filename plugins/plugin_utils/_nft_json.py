@@ -122,10 +122,14 @@ class _Reader:
         return found
 
     def _place(self, body: Object) -> tuple[str, str]:
+        """The table that something is in. Not all listings name it before: those of counters, of a set or of a chain do not."""
         place = _text(body, "family"), _text(body, "table")
-        if place not in self._parts:
-            raise NotUnderstood(f"something in a table that was not listed: {_shown(body)}")
+        self._begin(place)
         return place
+
+    def _begin(self, place: tuple[str, str]) -> None:
+        self._parts.setdefault(place, {"counter": {}, "set": {}, "chain": {}})
+        self._others.setdefault(place, [])
 
     def _keep(self, what: str, body: Object, value: Any) -> None:
         name, place = _text(body, "name"), self._place(body)
@@ -141,9 +145,9 @@ class _Reader:
         place = _text(body, "family"), _text(body, "name")
         if place in self._parts:
             raise NotUnderstood("a table that is listed twice")
-        self._parts[place] = {"counter": {}, "set": {}, "chain": {}}
+        self._begin(place)
         flags = body.get("flags", [])
-        self._others[place] = [f"flags {_shown(flags)}"] if flags else []
+        self._others[place] += [f"flags {_shown(flags)}"] if flags else []
 
     def _counter(self, body: Object) -> None:
         self._keep("counter", body, _counts(body))

@@ -26,7 +26,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import 
 )
 
 _TOKEN = re.compile(r'[ \t]*(?:#[^\n]*)?(?:(\n)|("[^"\n]*")|([{},;])|([^\s{},;"#]+))?')
-_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100, "out": 100}
 _DEEPEST = 16
 _SET_WORDS = frozenset({"flags", "timeout", "gc-interval", "policy", "auto-merge", "comment", "counter", "limit", "quota", "last", "ct"})
 _ELEMENT_WORDS = frozenset({"counter", "timeout", "expires", "comment", "limit", "quota", "last", "ct"})
