@@ -246,9 +246,14 @@ def answers(name: str, text: str) -> list[str]:
     if "prompted" in words:
         return _between(text, _prompt_of(text).match)
     if "echo" in words:
-        commands = {"cat", *what.split("_")}
-        return _between(text, lambda line: bool(line.split()) and line.split()[0] in commands)
+        return _between(text, _echo_in(text, set(what.split("_"))))
     return [text]
+
+
+def _echo_in(text: str, named: set[str]) -> Callable[[str], bool]:
+    """What tells an echoed command: it is the first line, or has no other words than the file's name."""
+    first = next(line for line in text.split("\n") if line.strip())
+    return lambda line: line == first or bool(line.split()) and {word.lstrip("-") for word in line.split()} <= named
 
 
 def _prompt_of(text: str) -> re.Pattern[str]:
