@@ -181,6 +181,8 @@ class _Reader:
         words: list[str] = []
         counter = None
         for one in expressions:
+            if one == {"counter": None}:
+                raise NotUnderstood("a counter without its numbers")
             own = one.get("counter") if isinstance(one, dict) and set(one) == {"counter"} else None
             if isinstance(own, dict):
                 counter = _counts(own)

@@ -253,7 +253,7 @@ def answers(name: str, text: str) -> list[str]:
 def _echo_in(text: str, named: set[str]) -> Callable[[str], bool]:
     """What tells an echoed command: it is the first line, or has no other words than the file's name."""
     first = next(line for line in text.split("\n") if line.strip())
-    return lambda line: line == first or bool(line.split()) and {word.lstrip("-") for word in line.split()} <= named
+    return lambda line: line == first or (bool(line.split()) and {word.lstrip("-") for word in line.split()} <= named)
 
 
 def _prompt_of(text: str) -> re.Pattern[str]:
