@@ -38,6 +38,7 @@ _KEYS: Mapping[str, frozenset[str]] = {
 _OTHERS = frozenset(
     {"map", "flowtable", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "secmark", "synproxy", "tunnel"}
 )
+_ELEMENT_KEYS = frozenset({"val", "counter", "timeout", "expires", "comment", "limit", "quota", "last"})
 _NUMBER_DIGITS = 20
 
 
@@ -184,6 +185,8 @@ class _Reader:
             if one == {"counter": None}:
                 raise NotUnderstood("a counter without its numbers")
             own = one.get("counter") if isinstance(one, dict) and set(one) == {"counter"} else None
+            if isinstance(own, dict) and set(own) == {"map"}:
+                own = None  # which named counter counts, the map tells
             if isinstance(own, dict):
                 counter = _counts(own)
             words.append("counter" if isinstance(own, dict) else _words(one) or _shown(one))
@@ -195,7 +198,7 @@ def _element(element: Any) -> tuple[str, Counter | None]:
     if not (isinstance(element, dict) and set(element) == {"elem"}):
         return _key(element), None
     body = element["elem"]
-    if not isinstance(body, dict) or set(body) - {"val", "counter", "timeout", "expires", "comment"} or "val" not in body:
+    if not isinstance(body, dict) or set(body) - _ELEMENT_KEYS or "val" not in body:
         raise NotUnderstood(f"no element: {_shown(element)}")
     counter = body.get("counter")
     if not (counter is None or isinstance(counter, dict)):

@@ -258,6 +258,9 @@ class _Reader:
                 found[name] = self._counts()
             elif word in ("timeout", "expires", "comment"):
                 self._next()
+            elif word in ("limit", "quota", "last"):
+                while self._peek().text not in (",", "}", "{", "\n") and self._peek().text not in _ELEMENT_WORDS:
+                    self._next()
             else:
                 self._refuse(f"{word!r} in an element")
 
