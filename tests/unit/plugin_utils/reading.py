@@ -54,7 +54,7 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
         "hosts",
         "ethers",
     ),
-    "routes": ("route", "ip_route", "proc_net_route"),
+    "routes": ("route", "ip_route", "proc_net_route", "edgeos_route"),
     "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
     "addresses": ("ip_addr", "ifconfig_addresses", "ifconfig_flags_addresses"),
     "uptime": ("proc_uptime", "uptime", "sysinfo"),

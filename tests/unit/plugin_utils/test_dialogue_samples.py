@@ -59,7 +59,7 @@ def events_of(text: str) -> list[str]:
         if state == "prompt":
             prompt = shown.strip()
             found += ["banner"] if before else []
-        repeated = state in REFUSALS and found[-1:] == [NAMES.get(state, state)] # it can take two lines to say so
+        repeated = state in REFUSALS and found[-1:] == [NAMES.get(state, state)]  # it can take two lines to say so
         if not repeated and not (state == "password" and found and found[-1] == "login_prompt" and not before):
             found.append(NAMES.get(state, state))
         pending = ""
