@@ -50,7 +50,7 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     backends = Backends(router, wish, "present")
     router.foresee(SURVEY, [*backends.listing(), *router.chains.versions(), *_acceleration.listing()])
     made = _Survey()
-    backend = made.tried("unreadable", backends.look)
+    backend = made.tried("unreadable", lambda: backends.look(lambda: _addresses_of_hosts(router)))
     wan = made.tried("no_wan", router.wan_interfaces) or ()
     hosts = made.tried("unreadable", router.lan_hosts) if wan else None
     seen = router.findings(hosts or (), wan, backend is not None and backend.counts_ipv6, thorough=True)
@@ -68,6 +68,16 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
         "chain": None if backend is None else status_result(backend.status(wan))["chain"],
         "findings": findings_result(found),
     }
+
+
+def _addresses_of_hosts(router: Router) -> list[str]:
+    """Those that would be counted; what keeps them from being known is said elsewhere."""
+    try:
+        return [address for host in router.lan_hosts() for address in host.addresses]
+    except TrafficError as error:
+        if error.unreachable:
+            raise
+        return []
 
 
 def _elsewhere(backends: Backends, backend: Backend | None) -> list[Finding]:
