@@ -105,9 +105,8 @@ class Backends:
 
     def _chosen(self, hosts: Callable[[], Sequence[str]]) -> Backend:
         """What is installed; otherwise what costs least."""
-        if self._has_sets():
-            self._ipset().see()
-            return self._ipset()
+        if ipset := self._installed_ipset():
+            return ipset
         if self._state != "present" or self._iptables.counts():
             return self._iptables
         if not self._iptables.exists() and self._nft_counts():
@@ -120,11 +119,16 @@ class Backends:
     def _has_table(self) -> bool:
         return any(map(self._router.questions.worked, list_commands()))
 
-    def _has_sets(self) -> bool:
-        """Whether a chain counts in sets, or such a chain is to be done away with of which only the sets are left."""
-        return self._iptables.hides() or (self._state is not None and self._has_left_sets())
+    def _installed_ipset(self) -> Ipset | None:
+        """The chain that counts in sets, looked at; before a change also where only the sets are left of it."""
+        if not (self._iptables.hides() or (self._state is not None and self._shows_sets())):
+            return None
+        ipset = self._ipset()
+        ipset.see()
+        return ipset if ipset.is_marked() else None
 
-    def _has_left_sets(self) -> bool:
+    def _shows_sets(self) -> bool:
+        """Whether a set is listed that may be ours."""
         questions, chain = self._router.questions, self._router.settings.chain
         return any(questions.has_answer(line) and has_sets(questions.said(line), chain) for line in self._set_listings())
 
@@ -178,9 +182,8 @@ class Backends:
             found.append(self._nftables())
         if chosen is self._sets:
             found += [self._iptables] if self._ipset().hides() else []
-        elif self._has_sets():
-            self._ipset().see()
-            found.append(self._ipset())
+        elif ipset := self._installed_ipset():
+            found.append(ipset)
         return found
 
     def elsewhere(self) -> str | None:
