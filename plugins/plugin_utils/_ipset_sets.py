@@ -54,12 +54,10 @@ Sets = Mapping[str, AddressSet]
 
 
 def read_sets(text: str, chain: str) -> dict[str, AddressSet]:
-    """The sets of a chain that a listing shows. Raises NotUnderstood.
+    """The sets of a chain that a listing shows, each with an end of ours. Raises NotUnderstood.
 
     One that has our name and is of another kind is somebody else's, and left out.
     """
-    if text and not text.endswith("\n"):
-        raise NotUnderstood("its last line has no end")
     found: dict[str, AddressSet] = {}
     for start, lines in _blocks(text.split("\n")):
         one = _set(start, lines, chain)
@@ -91,9 +89,9 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _set(start: int, lines: Sequence[str], chain: str) -> AddressSet | None:
-    if "Members:" not in lines:
-        raise NotUnderstood(f"line {start}: the set has no members, not even none")
-    at = lines.index("Members:")
+    if "Members:" not in lines or lines[-1] != f"End: {lines[0].removeprefix('Name: ')}":
+        raise NotUnderstood(f"line {start}: the listing of a set has no end")
+    at, lines = lines.index("Members:"), lines[:-1]
     facts: dict[str, str] = {}
     for number, line in enumerate(lines[:at], start):
         match = _HEADER.fullmatch(line)

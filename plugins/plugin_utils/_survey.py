@@ -59,7 +59,7 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
         "fit": not any(one.code in UNFIT for one in found),
         "system": _told(router.system()),
         "iptables": _iptables(router),
-        "nftables": next((one.version for one in router.programs() if one.name == "nftables"), None),
+        **{name: next((one.version for one in router.programs() if one.name == name), None) for name in ("nftables", "ipset")},
         "wan": _wan(router, wan),
         "lan": [{"interface": name, "addresses": _addresses(router, name)} for name in router.lan_interfaces(wan)],
         "hosts": None if hosts is None else len(hosts),
@@ -81,7 +81,7 @@ def _addresses_of_hosts(router: Router) -> list[str]:
 
 
 def _elsewhere(backends: Backends, backend: Backend | None) -> list[Finding]:
-    table = backends.elsewhere() if backend and backend.name == "iptables" and not backend.exists() else None
+    table = backends.elsewhere() if backend and backend.name in ("iptables", "ipset") and not backend.exists() else None
     return [other_table(table)] if table else []
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import re
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
