@@ -53,14 +53,14 @@ class ActionModule(RouterAction):
         backends = Backends(router, arguments["backend"], state, learn=given is None)
         router.foresee(READING, [*backends.listing(), *(_acceleration.listing() if state == "absent" else ())])
         known = known_hosts(router)
-        backend = backends.look()
-        other = backends.other(backend)
-        both = [backend, other] if other else [backend]
+        backend = backends.look(lambda: _wanted_hosts(known, given))
+        others = backends.others(backend)
+        both = [backend, *others]
         hosts = _hosts_to_count(router, known, given, both) if state == "present" else ()
         interfaces = router.wan_interfaces()
         before = [line for one in both for line in one.as_commands()]
         result.update(state=state, changed=False, commands=[], before=counted_result(_together(both)))
-        result["moved_from"] = other.name if other and state == "present" else None
+        result["moved_from"] = others[0].name if others and state == "present" else None
         # All that can be refused is refused by this, before anything is changed.
         planned, after = backend.preview(state, hosts, interfaces, prune)
         engines = _acceleration.to_turn_off(router.questions) if state == "present" and arguments["acceleration"] == "off" else []
@@ -68,11 +68,11 @@ class ActionModule(RouterAction):
             _acceleration.left_on(router.questions)
         again = _acceleration.on_commands(router.questions) if state == "absent" and router.questions.has_shell else []
         if self._task.check_mode:
-            taken_away = other.preview("absent", (), (), False)[0] if other else []
+            taken_away = [line for one in others for line in one.preview("absent", (), (), False)[0]]
             result["commands"] = [*taken_away, *planned, *_acceleration.off_commands(engines), *again]
         else:
             try:
-                for one in both[1:]:
+                for one in others:
                     one.bring("absent", (), (), False, result["commands"])
                 backend.bring(state, hosts, interfaces, prune, result["commands"])
                 if engines:
@@ -101,13 +101,14 @@ def _lines(lines: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _wanted_hosts(known: dict[str, Any], given: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(address for host in known["hosts"] for address in host["addresses"]) if given is None else given
+
+
 def _hosts_to_count(
     router: Router, known: dict[str, Any], given: tuple[str, ...] | None, backends: Sequence[Backend]
 ) -> tuple[str, ...]:
-    if given is None:
-        hosts = tuple(address for host in known["hosts"] for address in host["addresses"])
-    else:
-        hosts = _without_the_router(router, given)
+    hosts = _wanted_hosts(known, None) if given is None else _without_the_router(router, given)
     if not hosts and not any(backend.hosts() for backend in backends):
         raise TrafficError(
             f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "

@@ -90,8 +90,10 @@ def _counted(router: Router, backend: Backend) -> dict[str, Any]:
 def _look(router: Router, backends: Backends, require_chain: bool) -> Backend:
     backend = backends.look()
     if require_chain and not backend.exists():
-        name = f"chain {router.settings.chain} in the table {backend.table}" if backend.name == "iptables" else f"table {backend.table}"
-        elsewhere = backends.elsewhere() if backend.name == "iptables" else None
+        sets = " that counts with sets of ipset" if backend.name == "ipset" else ""
+        is_chain = backend.name != "nftables"
+        name = f"chain {router.settings.chain}{sets} in the table {backend.table}" if is_chain else f"table {backend.table}"
+        elsewhere = backends.elsewhere() if is_chain else None
         if elsewhere:
             raise TrafficError(
                 f"{router.where}: there is no {name}, but there is one in the table {elsewhere}. Set traffic_table: {elsewhere} in the "

@@ -233,7 +233,7 @@ notes:
   elements: str
   sample: []
 backend:
-  description: What counts on the router, V(iptables) or V(nftables).
+  description: What counts on the router, V(iptables), V(nftables) or V(ipset).
   returned: success
   type: str
   sample: iptables

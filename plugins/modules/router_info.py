@@ -115,6 +115,11 @@ nftables:
   returned: success
   type: str
   sample: 1.0.2
+ipset:
+  description: The version of ipset. None where there is none.
+  returned: success
+  type: str
+  sample: "7.17"
 wan:
   description: The interfaces to the Internet with their own counters, none where the router cannot tell.
   returned: success

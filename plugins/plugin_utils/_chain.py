@@ -13,6 +13,7 @@ rule for another address, or an empty rule in FORWARD. iptables takes its option
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
@@ -33,10 +34,13 @@ TARGETS = frozenset(
 )
 
 LONGEST_NAME = 28  # of a chain; more is refused by the kernel
+LONGEST_SET_NAME = 31
 _SUB_LENGTH = 5  # of what the name of a sub-chain has more than that of the chain
+_SET_LENGTH = 12  # of what the name of a set has more
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,27}")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,14}")
+_SET_EXTRA = re.compile(r"match-set ([A-Za-z0-9_][A-Za-z0-9_-]{0,30}) (src|dst)")
 # The discard prefix of RFC 6666: nobody has an address of it, and what is sent there goes nowhere.
 DISCARD = IPv6Network("100::/64")
 
@@ -214,6 +218,31 @@ def is_sub_name(chain: str, name: str) -> bool:
     return name.startswith(f"{chain}_") and re.fullmatch(r"_[DU][0-9a-z]{3}", name[len(chain) :]) is not None
 
 
+# Names of sets: with the marker of the chain's life, so that chain and sets are always a pair.
+
+
+def set_name(settings: Settings, direction: Direction, marker: Marker) -> str:
+    """The name of the set that counts one direction in a life of the chain."""
+    name = f"{settings.chain}_{direction[0].upper()}{settings.family}_{zlib.crc32(str(marker).encode()):08x}"
+    if len(name) > LONGEST_SET_NAME:
+        raise ChainError(
+            f"traffic_chain: the names of sets of ipset begin with {settings.chain!r} and have {_SET_LENGTH} characters more, which makes "
+            f"more than {LONGEST_SET_NAME}. Choose a name of at most {LONGEST_SET_NAME - _SET_LENGTH}."
+        )
+    return name
+
+
+def is_set_name(chain: str, name: str) -> bool:
+    """Whether a name is that of a set of this chain."""
+    return name.startswith(f"{chain}_") and re.fullmatch(r"_[DU][46]_[0-9a-f]{8}", name[len(chain) :]) is not None
+
+
+def set_of(rule: Rule) -> tuple[str, str] | None:
+    """The set that a rule looks into, and with which end of a packet (``src`` or ``dst``); None for every other rule."""
+    found = _SET_EXTRA.fullmatch(rule.extra)
+    return (found[1], found[2]) if found else None
+
+
 # Commands
 
 
@@ -225,6 +254,11 @@ def list_command(settings: Settings, chain: str) -> str:
 def version_command(settings: Settings) -> str:
     """The command that tells the version of iptables."""
     return f"{settings.program} --version"
+
+
+def set_help_command(settings: Settings) -> str:
+    """The command that tells whether iptables and the kernel can look into sets, and count there."""
+    return f"{settings.program} -m set --help"
 
 
 def goto_command(settings: Settings) -> str:
@@ -280,9 +314,15 @@ def rule_words(rule: Rule) -> tuple[str, ...]:
         ("-i", rule.in_interface),
         ("-d", rule.destination),
         ("-o", rule.out_interface),
+        ("-m", _set_words(rule)),
         ("-g" if rule.extra == GOTO else "-j", rule.target),
     )
     return tuple(word for option, value in fields if value for word in (option, value))
+
+
+def _set_words(rule: Rule) -> str | None:
+    found = set_of(rule)
+    return f"set --match-set {found[0]} {found[1]}" if found else None
 
 
 def as_commands(settings: Settings, observed: Observed) -> list[str]:
@@ -307,7 +347,8 @@ def _words_for_people(rule: Rule) -> tuple[str, ...]:
         ("-i", rule.in_interface),
         ("-d", rule.destination),
         ("-o", rule.out_interface),
-        ("", rule.extra.removeprefix(GOTO).strip()),
+        ("-m", _set_words(rule)),
+        ("", None if set_of(rule) else rule.extra.removeprefix(GOTO).strip()),
         ("-g" if goto else "-j", rule.target),
     )
     return tuple(word for option, value in fields if value for word in (option, value) if word)

@@ -24,6 +24,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import (
     Link,
+    SetMatch,
     Subs,
     bare,
     foreign_rules,
@@ -53,7 +54,7 @@ def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_mar
     if wanted.family != settings.family:
         raise ValueError(f"hosts of IPv{wanted.family} for a chain of IPv{settings.family}")
     chain, subs = observed.chain or Chain(settings.chain, 0, None, ()), sub_chains(settings, observed)
-    _refuse_deciding_rules(chain, subs)
+    refuse_deciding_rules(chain, subs)
     known = () if wanted.prune else (*hosts_of(chain, subs), *begun_hosts(settings, observed))
     hosts = sorted({*wanted.hosts, *known}, key=by_address)
     split = is_split(settings, observed) or (settings.goto and len(hosts) > settings.full)
@@ -66,7 +67,7 @@ def plan_present(settings: Settings, observed: Observed, wanted: Wanted, new_mar
         *growth.cleared(),
         *(_marked(settings, chain, split, new_marker)),
         *(growth.steps if split else _listed(settings, chain, hosts, wanted)),
-        *_jump_steps(settings, observed),
+        *jump_steps(settings, observed),
     )
 
 
@@ -94,7 +95,7 @@ def _tidied(chain: Chain, subs: Subs, used: set[str], wanted: Wanted) -> list[St
     for one in (chain, *(sub for name, sub in subs.items() if name in used)):
         main = one is chain
         rules = [(rule, match_of(rule) if main else match_in_sub(rule)) for rule in one.rules]
-        numbers = _removable(_idle_duplicates(rules))
+        numbers = removable(idle_duplicates(rules))
         twice += [Step("delete_number", one.name, number=number) for number in numbers]
         for number, (rule, match) in enumerate(rules, 1):
             left = match and match.host and match.host not in hosts
@@ -215,12 +216,12 @@ def _catch_alls(wanted: Wanted) -> Iterator[Match]:
             yield Match(direction, interface, None)
 
 
-def _idle_duplicates(rules: Iterable[tuple[Rule, Match | None]]) -> list[int]:
+def idle_duplicates(rules: Iterable[tuple[Rule, Match | SetMatch | None]]) -> list[int]:
     """Numbers, highest first, of rules that repeat an earlier one and never counted.
 
     By number, because deleting by specification takes the first, which counts.
     """
-    seen: set[tuple[Match | None, Link | None, str | None]] = set()
+    seen: set[tuple[Match | SetMatch | None, Link | None, str | None]] = set()
     numbers = []
     for number, (rule, match) in enumerate(rules, 1):
         link = link_of(rule)
@@ -233,14 +234,14 @@ def _idle_duplicates(rules: Iterable[tuple[Rule, Match | None]]) -> list[int]:
     return numbers[::-1]
 
 
-def _removable(numbers: list[int]) -> list[int]:
+def removable(numbers: list[int]) -> list[int]:
     """Those of them whose digits, cut off anywhere, are again one of them or no number of a rule."""
     return [
         number for number in numbers if all(int(str(number)[:length]) in numbers for length in range(1, len(str(number))))
     ]
 
 
-def _jump_steps(settings: Settings, observed: Observed) -> list[Step]:
+def jump_steps(settings: Settings, observed: Observed) -> list[Step]:
     """One plain jump at position 1. Never two at a time, or packets count twice: what is wrong is deleted first.
 
     By specification: a number cut short is the number of somebody else's rule.
@@ -252,7 +253,7 @@ def _jump_steps(settings: Settings, observed: Observed) -> list[Step]:
     return [*[Step("delete", "FORWARD", jump)] * len(positions), Step("insert", "FORWARD", jump)]
 
 
-def _refuse_deciding_rules(chain: Chain, subs: Subs) -> None:
+def refuse_deciding_rules(chain: Chain, subs: Subs) -> None:
     """A foreign rule that decides about packets would decide about fewer of them behind rules that return."""
     rules = {one.name: one.rules for one in (chain, *subs.values())}
     for name, numbers in foreign_rules(chain, subs).items():

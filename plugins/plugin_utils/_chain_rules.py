@@ -36,7 +36,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     by_address,
     check_host,
     is_interface,
+    is_set_name,
     is_sub_name,
+    set_of,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
 
@@ -84,6 +86,21 @@ class Link:
 def link_rule(link: Link) -> Rule:
     """The rule that is this link."""
     return _rule(link.direction, link.interface, str(link.block) if link.block else None, link.target, GOTO)
+
+
+@dataclass(frozen=True)
+class SetMatch:
+    """A rule that counts in a set, with the counter of the address that is in it."""
+
+    direction: Direction
+    interface: str
+    name: str
+
+
+def set_rule(match: SetMatch) -> Rule:
+    """The rule that is this match. It returns, as that of a host does."""
+    end = "dst" if match.direction == "download" else "src"
+    return _rule(match.direction, match.interface, None, "RETURN", f"match-set {match.name} {end}")
 
 
 def marker_rule(marker: Marker) -> Rule:
@@ -159,6 +176,20 @@ def link_of(rule: Rule) -> Link | None:
     return Link(direction, None, block, rule.target) if block else None
 
 
+def set_match_of(chain: str, rule: Rule) -> SetMatch | None:
+    """How a rule counts in a set of this chain's; None for every other rule."""
+    looked_into, sides = set_of(rule), _sides(rule)
+    if looked_into is None or sides is None or not is_set_name(chain, looked_into[0]) or not is_interface(sides[1]):
+        return None
+    match = SetMatch(sides[0], sides[1], looked_into[0])
+    return match if bare(rule) == set_rule(match) else None
+
+
+def uses_sets(chain: Chain | None) -> bool:
+    """Whether a chain counts in sets."""
+    return chain is not None and any(set_match_of(chain.name, rule) for rule in chain.rules)
+
+
 def marker_of(rule: Rule) -> Marker | None:
     """The marker that a rule carries, if it is one."""
     if rule.protocol or rule.extra or rule.target or rule.in_interface or rule.out_interface:
@@ -225,7 +256,8 @@ def foreign_rules(chain: Chain | None, subs: Subs) -> dict[str, list[int]]:
         for number, rule in enumerate(one.rules if one else (), 1):
             link = link_of(rule)
             match = match_in_chain(rule, subs) if main else match_in_sub(rule)
-            ours = match or (main and marker_of(rule)) or (link and link.target in subs and (link.interface is not None) == main)
+            known = main and one and (marker_of(rule) or set_match_of(one.name, rule))
+            ours = match or known or (link and link.target in subs and (link.interface is not None) == main)
             if one and not ours:
                 found.setdefault(one.name, []).append(number)
     return found
@@ -270,6 +302,12 @@ def marker(chain: Chain | None) -> Marker | None:
 def hosts_of(chain: Chain, subs: Subs = NONE) -> list[str]:
     """The hosts that have rules, in numeric order."""
     return sorted({match.host for _one, match in in_order(chain, subs) if match and match.host}, key=by_address)
+
+
+def without_chain(settings: Settings, observed: Observed) -> Observed:
+    """What would be there without the chain and its jumps."""
+    forward = tuple(rule for rule in observed.forward.rules if not is_plain_jump(settings, rule))
+    return Observed(None, replace(observed.forward, rules=forward))
 
 
 def plain_jumps(settings: Settings, observed: Observed) -> list[int]:

@@ -97,14 +97,14 @@ def problems(settings: Settings, observed: Observed, interfaces: Iterable[str]) 
         ]
     subs = sub_chains(settings, observed)
     return [
-        *_jump_problems(settings, observed),
+        *jump_problems(settings, observed),
         *_sub_problems(settings, observed.chain, subs),
         *_rule_problems(observed.chain, subs),
         *_catch_all_problems(observed.chain, subs, list(interfaces)),
     ]
 
 
-def _jump_problems(settings: Settings, observed: Observed) -> Iterator[Problem]:
+def jump_problems(settings: Settings, observed: Observed) -> Iterator[Problem]:
     positions = plain_jumps(settings, observed)
     conditional = [
         number

@@ -26,6 +26,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     list_all_command,
     list_command,
     restore_command,
+    set_help_command,
     version_command,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import TEMPLATES, Profile, Read
@@ -218,6 +219,10 @@ class Chains:
     def versions(self) -> list[Group]:
         """The commands that ``version`` may ask, to be foreseen. An old iptables ignores what it does not know before this word."""
         return [Group((version_command(replace(self.settings, program=program)),)) for program in self._programs]
+
+    def help_commands(self) -> list[str]:
+        """The commands of which one tells whether rules can look into sets."""
+        return [set_help_command(replace(self.settings, program=program)) for program in self._programs]
 
     def version(self) -> Program | None:
         """The iptables that is used; None where it does not tell."""

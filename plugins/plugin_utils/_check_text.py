@@ -84,8 +84,8 @@ def _system(system: Mapping[str, Any]) -> str:
 
 
 def _firewall(result: Mapping[str, Any]) -> str:
-    found, nft = result["iptables"], result["nftables"]
-    beside = f"nftables {nft}" if nft else ""
+    found = result["iptables"]
+    beside = " and ".join(f"{name} {result[name]}" for name in ("nftables", "ipset") if result[name])
     if not found:
         return f"no iptables{'; ' if beside else ''}{beside}"
     backend = f" ({found['backend']})" if found["backend"] else ""
@@ -129,4 +129,5 @@ def _chain(result: Mapping[str, Any]) -> str:
     where = f"the chain {result['name']} in the table {result['table']}"
     if not chain["installed"]:
         return f"not installed: {where} is not there, or nothing leads to it"
-    return f"{where} has rules for {count_of(chain['hosts'], 'host')}; the jump to it is rule {chain['jump_position']} of FORWARD"
+    counts = "counts, with sets of ipset," if result["backend"] == "ipset" else "has rules for"
+    return f"{where} {counts} {count_of(chain['hosts'], 'host')}; the jump to it is rule {chain['jump_position']} of FORWARD"

@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Problem, State, Status, together
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Observed, as_commands
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import hosts_of, marker, plain_jumps
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import (
+    hosts_of,
+    marker,
+    plain_jumps,
+    uses_sets,
+    without_chain,
+)
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import host_counters, problems, unattributed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains
-from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group
 
 if TYPE_CHECKING:
@@ -30,6 +36,10 @@ class Family:
 
     chains: Chains
     elsewhere: Chains
+    found: Observed | None = None
+    """All that was seen, also a chain that counts in another way and is not spoken of here."""
+    there: Chain | None = None
+    """The chain in the other table, in whichever way it counts."""
     seen: Observed | None = None
     move: Mover | None = None
     """Where the other table holds a chain of ours."""
@@ -98,11 +108,35 @@ class Iptables:
         self._before = self.counted()
 
     def _look_at(self, family: Family) -> None:
-        family.seen = family.chains.observe()
-        if self._both_tables:
-            from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import mover  # noqa: PLC0415
+        family.found = family.chains.observe()
+        family.there = family.elsewhere.chain() if self._both_tables else None
+        self._choose_in(family)
 
-            family.move = mover(family.elsewhere, family.chains, family.seen)
+    def _choose_in(self, family: Family) -> None:
+        """What of all that was seen counts in this way."""
+        if family.found is None:
+            return
+        family.seen = family.found if self._is_mine(family.found.chain) else without_chain(family.chains.settings, family.found)
+        family.move = None
+        # One without our marker is somebody else's, whatever its name.
+        if family.there and marker(family.there) and self._is_mine(family.there):
+            from ansible_collections.homenet.traffic.plugins.plugin_utils._mover import Mover  # noqa: PLC0415
+
+            family.move = Mover(family.elsewhere, family.chains, family.seen)
+
+    def _is_mine(self, chain: Chain | None) -> bool:
+        return not uses_sets(chain)
+
+    def hides(self) -> bool:
+        """Whether there is a chain, in any table, that counts in another way and so is not spoken of."""
+        return any(
+            (one.found and not self._is_mine(one.found.chain)) or (marker(one.there) and not self._is_mine(one.there))
+            for one in self._candidates
+        )
+
+    def sights(self) -> list[tuple[Observed | None, Chain | None]]:
+        """All that was seen of each family of addresses: its table, and the chain in the other table."""
+        return [(family.found, family.there) for family in self._candidates]
 
     def _is_for_use(self, family: Family) -> bool:
         """Whether IPv6 is counted; a router without ip6tables can go on without."""
@@ -117,6 +151,10 @@ class Iptables:
     def exists(self) -> bool:
         """See Backend."""
         return self._families[0].counting.chain is not None  # that of IPv6 alone would be a remainder
+
+    def counts(self) -> bool:
+        """Whether a chain is there that is not empty."""
+        return any(family.counting.chain and family.counting.chain.rules for family in self._families)
 
     def is_marked(self) -> bool:
         """Whether a chain is there that this collection made."""
@@ -148,10 +186,14 @@ class Iptables:
             installed=chain is not None and bool(positions),
             jump_position=positions[0] if positions else None,
             references=0 if chain is None else chain.references,
-            hosts=0 if chain is None else len(hosts_of(chain, family.observed.subs)),
+            hosts=self._host_number(family),
             marker=None if found is None else str(found),
             problems=self._problems(interfaces),
         )
+
+    def _host_number(self, family: Family) -> int:
+        seen = family.observed
+        return 0 if seen.chain is None else len(hosts_of(seen.chain, seen.subs))
 
     def _problems(self, interfaces: Sequence[str]) -> list[Problem]:
         found = problems(self._families[0].chains.settings, self._families[0].observed, interfaces)

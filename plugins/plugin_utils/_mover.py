@@ -15,7 +15,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import
     require_movable,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, simulate
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import marker
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
@@ -77,12 +76,3 @@ class Mover:
         unhook = [command(old, step) for step in removal if step.chain == "FORWARD"]
         rest = [command(old, step) for step in removal if step.chain != "FORWARD"]
         return [*unhook, *(command(new, step) for step in copy), *rest], simulate(new, here, copy)
-
-
-def mover(old: Chains, new: Chains, observed: Observed) -> Mover | None:
-    """Who takes care of a chain of ours in the other table; None where there is none.
-
-    One without our marker is somebody else's, whatever its name.
-    """
-    found = old.chain()
-    return Mover(old, new, observed) if found and marker(found) else None

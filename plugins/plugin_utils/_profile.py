@@ -78,6 +78,7 @@ class Profile:
     iptables_restore: tuple[str, ...]
     ip6tables: tuple[str, ...]
     ip6tables_restore: tuple[str, ...]
+    ipset: tuple[str, ...]
     chain_template: Path
     lan_interfaces: Pattern | None
     read: Mapping[str, tuple[Read, ...]]
@@ -309,6 +310,7 @@ _KEYS: dict[str, tuple[Callable[[_Checker, Any, str], Any], Any]] = {
     "iptables_restore": (_Checker.commands, None),
     "ip6tables": (_Checker.commands, None),
     "ip6tables_restore": (_Checker.commands, None),
+    "ipset": (_Checker.commands, None),
     "chain_template": (_Checker.template, "iptables"),
     "lan_interfaces": (_Checker.optional_pattern, None),
     "read": (_Checker.reads, {}),

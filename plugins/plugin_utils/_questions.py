@@ -95,6 +95,10 @@ class Questions:
         """Whether the answer to a command was foreseen."""
         return line in self._said
 
+    def said(self, line: str) -> str:
+        """The words of an answer that was foreseen. It stays foreseen."""
+        return self._said[line].text
+
     def forget(self, *kinds: Kind) -> None:
         """Ask anew for these kinds."""
         for kind in kinds:

@@ -51,6 +51,7 @@ class Router:
         self.questions = Questions(run, profile, where)
         self._wan = tuple(wan_interfaces)
         self.profile_name = profile.name
+        self.ipset_programs = profile.ipset
         self.where = where
         self.chains = Chains(self.questions, profile, where, settings)
         six = profile.ip6tables and self.questions.has_shell

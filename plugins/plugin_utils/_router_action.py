@@ -140,7 +140,7 @@ _HINTS = (
 
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "profile": {"type": "str"},
-    "backend": {"type": "str", "default": "auto", "choices": ["auto", "iptables", "nftables"]},
+    "backend": {"type": "str", "default": "auto", "choices": ["auto", "iptables", "nftables", "ipset"]},
     "chain": {"type": "str", "default": "TRAFFIC"},
     "table": {"type": "str", "default": "filter", "choices": ["filter", "mangle"]},
     "wan_interfaces": {"type": "list", "elements": "str", "default": ["auto"]},

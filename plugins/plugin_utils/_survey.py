@@ -56,7 +56,7 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     backends = Backends(router, wish, "present")
     router.foresee(SURVEY, [*backends.listing(), *router.chains.versions(), *_acceleration.listing()])
     made = _Survey()
-    backend = made.tried("unreadable", backends.look)
+    backend = made.tried("unreadable", lambda: backends.look(lambda: _addresses_of_hosts(router)))
     wan = made.tried("no_wan", router.wan_interfaces) or ()
     hosts = made.tried("unreadable", router.lan_hosts) if wan else None
     counts_ipv6 = backend is not None and backend.counts_ipv6
@@ -67,7 +67,7 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
         "fit": not any(one.code in UNFIT for one in found),
         "system": _told(router.system()),
         "iptables": _iptables(router),
-        "nftables": next((one.version for one in router.programs() if one.name == "nftables"), None),
+        **{name: next((one.version for one in router.programs() if one.name == name), None) for name in ("nftables", "ipset")},
         "wan": _wan(router, wan),
         "lan": [{"interface": name, "addresses": _addresses(router, name)} for name in router.lan_interfaces(wan)],
         "hosts": None if hosts is None else len(hosts),
@@ -78,8 +78,18 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     }
 
 
+def _addresses_of_hosts(router: Router) -> list[str]:
+    """Those that would be counted; what keeps them from being known is said elsewhere."""
+    try:
+        return [address for host in router.lan_hosts() for address in host.addresses]
+    except TrafficError as error:
+        if error.unreachable:
+            raise
+        return []
+
+
 def _elsewhere(backends: Backends, backend: Backend | None) -> list[Finding]:
-    table = backends.elsewhere() if backend and backend.name == "iptables" and not backend.exists() else None
+    table = backends.elsewhere() if backend and backend.name in ("iptables", "ipset") and not backend.exists() else None
     return [other_table(table)] if table else []
 
 

@@ -139,7 +139,8 @@ def _commands(spec: LabSpec) -> dict[str, str]:
         found[python.name] = str(python)
     system = {"sshd", "dropbear", "dnsmasq", *XTABLES}
     there = {f"/usr/{'sbin' if name in system else 'bin'}/{name}": target for name, target in found.items() if name not in spec.without}
-    return {**there, **{f"{TOOLS}/{name}": xtables for name in XTABLES}, f"{TOOLS}/sh": busybox}
+    tools = {"sh": busybox, **dict.fromkeys(XTABLES, xtables), **({"ipset": found["ipset"]} if "ipset" in found else {})}
+    return {**there, **{f"{TOOLS}/{name}": target for name, target in tools.items()}}
 
 
 def _files(spec: LabSpec) -> dict[str, tuple[int, str]]:

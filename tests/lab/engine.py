@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, State
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend, Counted, State, together
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Settings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Limits, Session
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Iptables
@@ -44,6 +45,33 @@ class Order:
     hosts: tuple[str, ...] = ()
     prune: bool = False
     table: str = "filter"
+    backend: str = "iptables"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an order has come to. ``before`` is what had been counted until then."""
+
+    backend: Backend
+    commands: list[str]
+    before: Counted
+
+
+def carry_out(shell: Shell, order: Order) -> Done:
+    """As the module ``chain`` does it, whatever counts."""
+    router = Router(shell, LINUX, "home", Settings(table=order.table))
+    backends = Backends(router, order.backend, order.state)
+    router.foresee(READING, backends.listing())
+    backend = backends.look(lambda: order.hosts)
+    both = [backend, *backends.others(backend)]
+    commands: list[str] = []
+    for one in both[1:]:
+        one.bring("absent", (), (), False, commands)
+    backend.bring(order.state, order.hosts, router.wan_interfaces(), order.prune, commands)
+    before = Counted()
+    for one in both:
+        before = together(before, one.final() or one.before())
+    return Done(backend, commands, before)
 
 
 def bring(shell: Shell, order: Order) -> list[str]:
@@ -52,7 +80,10 @@ def bring(shell: Shell, order: Order) -> list[str]:
 
 
 def bring_and_count(shell: Shell, order: Order) -> tuple[list[str], Counted]:
-    """The commands that changed something, and what had been counted before them."""
+    """The commands that changed something, and what had been counted before them. With iptables alone, nothing else is asked for."""
+    if order.backend != "iptables":
+        done = carry_out(shell, order)
+        return done.commands, done.before
     router = Router(shell, LINUX, "home", Settings(table=order.table))
     backend = Iptables(router.chains, both_tables=order.state != "empty")
     router.foresee(READING, backend.listing())
@@ -197,14 +228,14 @@ def wait_for_quiet(network: Lab, idle: set[str]) -> None:
 
 
 class Stops:
-    """Counts the router's calls of iptables, and lets a line break at one of them. Made once for a lab."""
+    """Counts the router's calls of iptables and ipset, and lets a line break at one of them. Made once for a lab."""
 
     def __init__(self, network: Lab) -> None:
         self._network = network
         self._idle = processes(network)
         network.box.run("mkfifo", HOLD)
-        for name in ("iptables", "iptables-restore"):
-            path = network.path(f"/usr/sbin/{name}")
+        for folder, name in (("sbin", "iptables"), ("sbin", "iptables-restore"), ("bin", "ipset")):
+            path = network.path(f"/usr/{folder}/{name}")
             if path.is_symlink():
                 path.unlink()
                 path.write_text(WRAPPER.format(name=name, **FILES), encoding="ascii")
@@ -220,7 +251,7 @@ class Stops:
 
     @property
     def calls(self) -> list[str]:
-        """What iptables was told, from the first on; and ``finished`` when the one that was stopped came to its end."""
+        """What they were told, from the first on; and ``finished`` when the one that was stopped came to its end."""
         return self._network.path(CALLS).read_text(encoding="ascii").splitlines()
 
     @contextmanager
@@ -273,7 +304,7 @@ case "$((count + 1)) $when {name}" in
         status=$?
         echo finished >> {calls}
         exit $status ;;
-    "$number in iptables-restore")
+    "$number in iptables-restore" | "$number in ipset")
         {{ head -n 4; : > {reached}; read -r line < {hold}; }} | /var/lab/bin/{name} "$@"
         exit ;;
     "$number in "*)

@@ -86,6 +86,8 @@ def wanted(order: Order) -> list[str]:
 class Patient:
     """A router whose conversations break, and who looks after it."""
 
+    plans = PLANS
+
     def __init__(self, network: Lab, packets: Passing) -> None:
         self.network = network
         self.stops: Stops | None = None
@@ -95,7 +97,7 @@ class Patient:
         self._prepared: dict[str, str] = {}
         packets.once()
         # With nft, chains have counters of their own only when iptables-restore has made them.
-        network.box.tool("iptables-restore", "-c", stdin=network.box.tool("iptables-save", "-c"))
+        self.restore(self.save())
         before = self.firewall()
         truth = network.everything().total
         packets.once()
@@ -103,28 +105,44 @@ class Patient:
         """By what each foreign rule grows with one lot of packets."""
         passed = network.everything().total - truth
         self.passed = {"-i ppp0": (passed.download_packets, passed.download_bytes), "-o ppp0": (passed.upload_packets, passed.upload_bytes)}
-        self._bare = network.box.tool("iptables-save", "-c")
+        self._bare = self.save()
+
+    def save(self) -> str:
+        """All that is there, as text."""
+        return self.network.box.tool("iptables-save", "-c")
+
+    def restore(self, text: str) -> None:
+        """Make it so again."""
+        self.network.box.tool("iptables-restore", "-c", stdin=text)
+
+    def read(self, text: str) -> Firewall:
+        """What such a text says."""
+        return Firewall.of(text)
+
+    def wanted(self, order: Order) -> list[str]:
+        """What must be there in the end."""
+        return wanted(order)
 
     def firewall(self) -> Firewall:
-        return Firewall.of(self.network.box.tool("iptables-save", "-c"))
+        return self.read(self.save())
 
     def prepare(self, plan: str) -> Firewall:
         """As it is before the plan, with something counted already."""
-        first = PLANS[plan][0]
+        first = self.plans[plan][0]
         if plan not in self._prepared:
-            self.network.box.tool("iptables-restore", "-c", stdin=self._bare)
+            self.restore(self._bare)
             if first:
                 self.lines["exec"].bring(first)
                 self._packets.once()
-            self._prepared[plan] = self.network.box.tool("iptables-save", "-c")
-        self.network.box.tool("iptables-restore", "-c", stdin=self._prepared[plan])
-        return Firewall.of(self._prepared[plan])
+            self._prepared[plan] = self.save()
+        self.restore(self._prepared[plan])
+        return self.read(self._prepared[plan])
 
     def undisturbed(self, plan: str, line: Line) -> tuple[int, int]:
         """The bytes of a whole conversation."""
         self.prepare(plan)
         before = line.passed
-        line.bring(PLANS[plan][1])
+        line.bring(self.plans[plan][1])
         wait_for_quiet(self.network, self._idle)
         return line.passed[0] - before[0], line.passed[1] - before[1]
 
@@ -132,7 +150,7 @@ class Patient:
         self, plan: str, line: Line, cut: AbstractContextManager[None] = nullcontext(), check: Callable[[], None] = lambda: None
     ) -> bool:
         """Whether it was cut. Afterwards all passes as before (and ``check``), and one run reaches what was wanted."""
-        before, order = self.prepare(plan), PLANS[plan][1]
+        before, order = self.prepare(plan), self.plans[plan][1]
         struck = False
         with cut:
             try:
@@ -156,7 +174,7 @@ class Patient:
         while (now := self.firewall()).foreign != twice and time.monotonic() < deadline:
             continue
         assert now.foreign == twice
-        assert sorted(now.rules()) == wanted(PLANS[plan][1])
+        assert sorted(now.rules()) == self.wanted(self.plans[plan][1])
         for way, passed in self.passed.items():
             grown = _minus(now.total(way), before.total(way))
             # Before a set-up has set its jump, nothing is counted; then every byte, and once.

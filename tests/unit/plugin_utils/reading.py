@@ -84,8 +84,9 @@ KINDS: Mapping[str, Kind] = {
     "programs": "programs",
     "chain": "chains",
 }
-#: Fixtures that no template reads: nft's listings have readers of their own.
+#: Fixtures that no template reads: nft's and ipset's listings have readers of their own.
 NFT = "nft"
+IPSET = "ipset"
 #: Read elsewhere (test_dialogue.py).
 NOT_OURS = frozenset({"dialogue"})
 

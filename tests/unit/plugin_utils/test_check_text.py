@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {
     "system": {"name": "OpenWrt", "version": "21.02.3", "model": "TP-Link Archer C7 v2", "kernel": "5.4.188"},
     "iptables": {"program": "iptables -w 5", "version": "1.8.7", "backend": "legacy"},
     "nftables": None,
+    "ipset": None,
     "wan": [
         {"interface": "pppoe-wan", "addresses": ["203.0.113.7/32", "fe80::1/64"], "received_bytes": 1_094_919_266, "sent_bytes": 52_188_970}
     ],

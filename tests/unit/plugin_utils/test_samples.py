@@ -84,7 +84,7 @@ def test_each_template_has_a_pair_for_each_of_its_kinds(template: str) -> None:
 def test_each_fixture_has_a_template() -> None:
     for path in reading.FIXTURES.rglob("*.txt"):
         assert path.with_suffix(".json").is_file(), path
-        assert path.relative_to(reading.FIXTURES).parts[0] in {*FOLDERS, reading.NFT, "errors", "dialogue", "findings"}, path
+        assert path.relative_to(reading.FIXTURES).parts[0] in {*FOLDERS, reading.NFT, reading.IPSET, "errors", "dialogue", "findings"}, path
 
 
 @pytest.mark.parametrize("pair", MESSAGES, ids=name_of)
