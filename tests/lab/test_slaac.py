@@ -24,6 +24,7 @@ from lab.namespaces import inside, run
 from lab.network import Lab, Passed, lab
 from lab.sockets import connect, listen, make_socket
 from lab.spec import LAN6, SERVER6, WAN6, LanHost
+from lab.truth import Truth
 from lab.ways import LabControl, servers, telnet
 
 OLD, NEW = LAN6, "2001:db8:2::"
@@ -92,12 +93,33 @@ def wait_for_addresses(hosts: Iterable[LanHost], prefix: str) -> dict[str, dict[
     return found
 
 
-def introduce(host: LanHost, own: Iterable[str], router: str) -> None:
-    """Say something to the router from each address, so that it knows them as its neighbors; nothing is forwarded."""
-    for address in own:
-        with make_socket(host.namespace, socket.SOCK_DGRAM, ipv6=True) as out:
-            out.bind((address, 0))
-            out.sendto(b"hello", (router, 9))
+def introduce(network: Lab, host: LanHost, own: Iterable[str], router: str) -> None:
+    """Say something to the router from each address until it has them all as neighbors; nothing is forwarded."""
+    deadline = time.monotonic() + SECONDS
+    while missing := set(own) - neighbors(network):
+        assert time.monotonic() < deadline, f"the router does not see {missing}"
+        for address in missing:
+            with make_socket(host.namespace, socket.SOCK_DGRAM, ipv6=True) as out:
+                out.bind((address, 0))
+                out.sendto(b"hello", (router, 9))
+        time.sleep(0.1)
+
+
+def neighbors(network: Lab) -> set[str]:
+    """Those whose MAC the router knows."""
+    rows = json.loads(run("ip", "-n", network.router, "-j", "-6", "neighbor", "show", "dev", network.spec.lan))
+    return {row["dst"] for row in rows if "lladdr" in row}
+
+
+def quiet(network: Lab) -> Truth:
+    """The truth when nothing comes any more, not even what is sent once more because it got lost."""
+    for _number in range(20):
+        network.settle()
+        before = network.everything()
+        time.sleep(1)
+        if network.everything() == before:
+            return before
+    raise TimeoutError("there is always something on its way")
 
 
 @contextmanager
@@ -122,6 +144,11 @@ def evening(network: Lab) -> list[Flow]:
     return [*mixed(network.hosts, 10), *mixed(network.hosts, 10, ipv6=True)]
 
 
+def set_up(control: LabControl, backend: str) -> None:
+    done = control.play("setup_traffic", traffic_backend=backend)
+    assert done.status == 0, done.out
+
+
 def amounts(one: dict[str, Any]) -> Passed:
     return Passed(*(one[key] or 0 for key in ("download_bytes", "download_packets", "upload_bytes", "upload_packets")))
 
@@ -136,9 +163,9 @@ def test_addresses_that_change_are_counted_for_their_device(tmp_path: Path, back
             autoconfigure(host)
         before = wait_for_addresses(network.hosts, OLD)
         for host in network.hosts:
-            introduce(host, before[host.ip], f"{OLD}1")
+            introduce(network, host, before[host.ip], f"{OLD}1")
         assert network.everything().total == Passed()
-        assert control.play("setup_traffic", traffic_backend=backend).status == 0
+        set_up(control, backend)
         network.flows(evening(network))
 
         with lasting(network, network.hosts[0]) as ends:
@@ -148,17 +175,15 @@ def test_addresses_that_change_are_counted_for_their_device(tmp_path: Path, back
                 after = wait_for_addresses(network.hosts, NEW)
             network.flows(evening(network))
             for host in network.hosts:
-                introduce(host, after[host.ip], f"{NEW}1")
-            network.settle()
-            early = network.everything().addresses
-            assert control.play("setup_traffic", traffic_backend=backend).status == 0
+                introduce(network, host, after[host.ip], f"{NEW}1")
+            early = quiet(network).addresses
+            set_up(control, backend)
             both_ways(ends)
         network.flows(evening(network))
         for host in network.hosts:
             for address in (*before[host.ip], *after[host.ip]):
                 network.datagrams(replace(host, ip6=address), download=[1, 1200], upload=[700], ipv6=True)
-        network.settle()
-        truth = network.everything()
+        truth = quiet(network)
 
         owners = {address: host.ip for host in network.hosts for address in (host.ip, *before[host.ip], *after[host.ip])}
         assert set(truth.addresses) == set(owners) and len(owners) == 10
@@ -179,7 +204,8 @@ def test_addresses_that_change_are_counted_for_their_device(tmp_path: Path, back
         }
         assert {ip: one["mac"] for ip, one in devices.items()} == {host.ip: host.mac for host in network.hosts}
 
-        assert control.play("report", traffic_backend=backend).status == 0
+        shown = control.play("report", traffic_backend=backend)
+        assert shown.status == 0, shown.out
         rows = {one["ip"]: (one["download_bytes"], one["upload_bytes"]) for one in control.report()["hosts"]}
         sums = {ip: sum((passed for address, passed in expected.items() if owners[address] == ip), Passed()) for ip in devices}
         assert rows == {ip: (passed.download_bytes, passed.upload_bytes) for ip, passed in sums.items()}
