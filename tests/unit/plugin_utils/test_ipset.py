@@ -83,7 +83,7 @@ def with_rules(observed: Observed, *rules: Rule) -> Observed:
 # Reading
 
 
-@pytest.mark.parametrize("pair", reading.pairs(FIXTURES), ids=lambda pair: pair.path.stem)
+@pytest.mark.parametrize("pair", list(reading.pairs(FIXTURES)), ids=lambda pair: pair.path.stem)
 def test_listings_of_every_age(pair: reading.Pair) -> None:
     text = pair.text
     found = read_sets(text, "TRAFFIC")
