@@ -226,8 +226,8 @@ def set_name(settings: Settings, direction: Direction, marker: Marker) -> str:
     name = f"{settings.chain}_{direction[0].upper()}{settings.family}_{zlib.crc32(str(marker).encode()):08x}"
     if len(name) > LONGEST_SET_NAME:
         raise ChainError(
-            f"traffic_chain: the names of sets of ipset begin with {settings.chain!r} and have {_SET_LENGTH} characters more, which makes more "
-            f"than {LONGEST_SET_NAME}. Choose a name of at most {LONGEST_SET_NAME - _SET_LENGTH}."
+            f"traffic_chain: the names of sets of ipset begin with {settings.chain!r} and have {_SET_LENGTH} characters more, which makes "
+            f"more than {LONGEST_SET_NAME}. Choose a name of at most {LONGEST_SET_NAME - _SET_LENGTH}."
         )
     return name
 

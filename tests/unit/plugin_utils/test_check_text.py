@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {
     "system": {"name": "OpenWrt", "version": "21.02.3", "model": "TP-Link Archer C7 v2", "kernel": "5.4.188"},
     "iptables": {"program": "iptables -w 5", "version": "1.8.7", "backend": "legacy"},
     "nftables": None,
+    "ipset": None,
     "wan": [
         {"interface": "pppoe-wan", "addresses": ["203.0.113.7/32", "fe80::1/64"], "received_bytes": 1_094_919_266, "sent_bytes": 52_188_970}
     ],
@@ -133,3 +134,9 @@ def test_whatever_a_router_says_stays_text(name: str) -> None:
         assert width(line) <= WIDTH
         assert line.isprintable()
     assert last_line(text) == "Fit. Counting is installed."
+
+
+def test_sets_of_ipset() -> None:
+    text = " ".join(check_text("home", {**GOOD, "nftables": "1.0.2", "ipset": "7.17", "backend": "ipset"}).split())
+    assert "called as `iptables -w 5`; beside it nftables 1.0.2 and ipset 7.17" in text
+    assert "the chain TRAFFIC in the table filter counts, with sets of ipset, 14 hosts; the jump to it is rule 1 of FORWARD" in text
