@@ -13,7 +13,7 @@ from lab import firewall
 from lab.namespaces import SYSTEM_PATH
 from lab.network import Lab
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _chain_plan, _nft
+from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _chain_plan, _ipset, _nft
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
 
 Hosts = Sequence[str]
@@ -45,17 +45,14 @@ def install_chain(network: Lab, hosts: Hosts, *, split: bool) -> None:
 
 
 def install_ipset(network: Lab, hosts: Hosts) -> None:
-    """Two sets that count, and the two rules that look into them."""
-    lines = [f"create TRAFFIC_{way} hash:ip counters maxelem 65536" for way in ("down", "up")]
-    lines += [f"add TRAFFIC_{way} {host}" for way in ("down", "up") for host in hosts]
-    network.box.tool("ipset", "restore", stdin="".join(f"{line}\n" for line in lines))
-    wan = network.spec.wan
-    rules = [
-        f"-A TRAFFIC -i {wan} -m set --match-set TRAFFIC_down dst -j RETURN",
-        f"-A TRAFFIC -o {wan} -m set --match-set TRAFFIC_up src -j RETURN",
-        f"-A TRAFFIC -i {wan}", f"-A TRAFFIC -o {wan}", "-I FORWARD 1 -j TRAFFIC",
-    ]  # fmt: skip
-    network.box.tool("iptables-restore", "--noflush", stdin="\n".join(["*filter", ":TRAFFIC - [0:0]", *rules, "COMMIT", ""]))
+    """The collection's own sets, and its chain that looks into them."""
+    settings, life = _chain.Settings(), _chain.Marker("127.1.2.3", "127.4.5.6")
+    wanted = _chain.Wanted(tuple(hosts), (network.spec.wan,))
+    observed = _chain.Observed(None, Chain("FORWARD", None, "ACCEPT", ()))
+    sets = _ipset.restore_command("ipset", _ipset.plan_sets(settings, {}, wanted, life))
+    steps = _ipset.plan_chain(settings, observed, wanted, life)
+    rules = _chain.restore_command(settings, "iptables-restore --noflush", steps)
+    network.box.tool("sh", "-e", stdin=f"{sets}\n{rules}")
 
 
 def install_nftables(network: Lab, hosts: Hosts) -> None:

@@ -159,7 +159,7 @@ def test_router_info(control: Control) -> None:
         assert (found["_state"], found["changed"], found["fit"]) == ("SUCCESS", False, True)
         assert found["system"] == {"name": None, "version": "3.12L.04.A2pB023k.d20k_rc2", "model": None, "kernel": "2.6.30"}
         assert found["iptables"] == {"program": "iptables", "version": "1.4.21", "backend": None}
-        assert found["nftables"] is None
+        assert (found["nftables"], found["ipset"]) == (None, None)
         assert found["wan"] == [{"interface": "ppp0", "addresses": ["100.64.7.20/32"], "received_bytes": 0, "sent_bytes": 0}]
         assert found["lan"] == [{"interface": "br0", "addresses": ["192.168.1.1/24"]}]
         assert (found["hosts"], found["profile"], found["name"], found["table"]) == (15, "broadcom", "TRAFFIC", "filter")
