@@ -73,9 +73,12 @@ def environment(name: str, requirements: str, minors: Sequence[str], core: str) 
     return command
 
 
-def system_packages() -> Sequence[str]:
-    """What installs those of tests/system-packages.txt that are missing."""
-    lines = (ROOT / "tests/system-packages.txt").read_text().splitlines()
+def system_packages(listed: str) -> Callable[[], Sequence[str]]:
+    """What installs those of a list that are missing."""
+    return lambda: _install((ROOT / listed).read_text().splitlines())
+
+
+def _install(lines: Sequence[str]) -> Sequence[str]:
     rows = [line.split(None, 1) for line in lines if not line.startswith("#")]
     path = os.environ.get("PATH", os.defpath) + SYSTEM_PATH
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -89,7 +92,7 @@ def system_packages() -> Sequence[str]:
         raise LeftOut(f"not root and not installed: {names} (on Debian or Ubuntu: sudo apt install {names})")
     if not shutil.which("apt-get"):
         raise LeftOut(f"no apt-get here: install {names} by hand")
-    return ["sh", "-c", f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy {names}"]
+    return ["sh", "-c", f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends {names}"]
 
 
 def in_lab(*command: str) -> Callable[[], Sequence[str]]:
@@ -99,6 +102,18 @@ def in_lab(*command: str) -> Callable[[], Sequence[str]]:
         tried = subprocess.run([sys.executable, "-I", ROOT / "tests/lab/privileges.py"], capture_output=True, check=False)
         if tried.returncode:
             raise LeftOut(tried.stdout.decode(errors="replace").strip() or "tests/lab/privileges.py failed")
+        return command
+
+    return decide
+
+
+def in_virtual_machine(*command: str) -> Callable[[], Sequence[str]]:
+    """What needs QEMU and Debian's kernel, which is fetched here."""
+
+    def decide() -> Sequence[str]:
+        tried = subprocess.run([sys.executable, ROOT / "tests/vm/kernel.py"], capture_output=True, check=False)
+        if tried.returncode:
+            raise LeftOut(tried.stderr.decode(errors="replace").strip() or "tests/vm/kernel.py failed")
         return command
 
     return decide
@@ -146,17 +161,21 @@ def parts() -> list[Part]:
         needs = dict.fromkeys((f"environment {venv}", "environment newest", "system packages"))
         return Part(f"molecule lab {venv}", in_lab("tests/tools/molecule", "test", "-s", "lab"), venv, (*needs,))
 
+    others = ("--ignore=tests/playbooks", "--ignore=tests/lab", "--ignore=tests/vm")
+    virtual = in_virtual_machine(*PYTEST, "tests/vm")
     mypy = ("python", "-m", "mypy", "-p", "ansible_collections.homenet.traffic.plugins.plugin_utils")
     return [
         Part("environment newest", tools, static=True, sums_up=r"\[(core [\d.]+)\]"),
         Part("environment oldest", oldest, sums_up=r"\[(core [\d.]+)\]"),
-        Part("system packages", system_packages),
+        Part("system packages", system_packages("tests/system-packages.txt")),
+        Part("virtual machine packages", system_packages("tests/vm/system-packages.txt"), needs=("system packages",)),
         static("ansible-test sanity", "tests/tools/sanity", shows="^(ERROR|FATAL|Running)"),
         tests("playbooks newest", "tests/playbooks"),
         tests("playbooks oldest", "tests/playbooks"),
-        tests("unit newest", "tests", "--ignore=tests/playbooks", "--ignore=tests/lab"),
-        tests("unit oldest", "tests", "--ignore=tests/playbooks", "--ignore=tests/lab"),
+        tests("unit newest", "tests", *others),
+        tests("unit oldest", "-m", "not thorough", "tests", *others),
         tests("lab newest", "-n2", "tests/lab", lab=True),
+        Part("virtual router newest", virtual, "newest", ("environment newest", "virtual machine packages"), sums_up=COUNTS),
         Part("molecule newest", newest("tests/tools/molecule"), "newest", ("environment newest",)),
         Part("molecule oldest", ("tests/tools/molecule",), "oldest", ("environment oldest", "environment newest")),
         scenario_in_lab("newest"),

@@ -64,6 +64,8 @@ class ActionModule(RouterAction):
         # All that can be refused is refused by this, before anything is changed.
         planned, after = backend.preview(state, hosts, interfaces, prune)
         engines = _acceleration.to_turn_off(router.questions) if state == "present" and arguments["acceleration"] == "off" else []
+        if state == "present" and arguments["acceleration"] == "off":
+            _acceleration.left_on(router.questions)
         again = _acceleration.on_commands(router.questions) if state == "absent" and router.questions.has_shell else []
         if self._task.check_mode:
             taken_away = [line for one in others for line in one.preview("absent", (), (), False)[0]]
@@ -106,11 +108,27 @@ def _wanted_hosts(known: dict[str, Any], given: tuple[str, ...] | None) -> tuple
 def _hosts_to_count(
     router: Router, known: dict[str, Any], given: tuple[str, ...] | None, backends: Sequence[Backend]
 ) -> tuple[str, ...]:
-    hosts = _wanted_hosts(known, given)
+    hosts = _wanted_hosts(known, None) if given is None else _without_the_router(router, given)
     if not hosts and not any(backend.hosts() for backend in backends):
         raise TrafficError(
             f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "
             "there is nothing to count. Use the network from some device and run it again, or list addresses in traffic_hosts."
         )
     router.require_wan()
+    return hosts
+
+
+def _without_the_router(router: Router, given: tuple[str, ...]) -> tuple[str, ...]:
+    """One list may be for many routers, so an address of the router itself is no error unless it is alone."""
+    own = {one.ip for one in router.own_addresses()}
+    hosts = tuple(host for host in given if host not in own)
+    left_out = ", ".join(host for host in given if host in own)
+    if left_out:
+        what = (
+            f"{router.where}: traffic_hosts names {left_out}, which is the router itself. What it fetches for itself does not pass its "
+            "firewall's FORWARD, where traffic is counted, so it got no counter."
+        )
+        if not hosts:
+            raise TrafficError(f"{what} List the addresses of devices, or leave traffic_hosts out to count everybody in the ARP table.")
+        router.questions.note(what)
     return hosts

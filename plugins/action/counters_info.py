@@ -100,7 +100,7 @@ def _look(router: Router, backends: Backends, require_chain: bool) -> Backend:
                 "inventory."
             )
         raise TrafficError(
-            f"{router.where}: there is no {name}, so nothing has been counted. Run setup_traffic first; reports of earlier days are "
-            "kept as they are."
+            f"{router.where}: counting is not installed (there is no {name}), so nothing has been counted. Run setup_traffic first; "
+            "reports of earlier days are kept as they are."
         )
     return backend

@@ -64,7 +64,8 @@ class ActionModule(ActionBase):
         else:
             result.update(_summary(written, bool(self._task.check_mode)))
         if is_unreachable(own):
-            _be_unreachable(result, own)
+            _be_unreachable(result, plain_text(variables["inventory_hostname"]))
+            self._task.ignore_errors = True  # or what is run once fails for the routers that were reached, too
         return result
 
     def _report(self, arguments: dict[str, Any], readings: Mapping[str, object], variables: dict[str, Any]) -> Written:
@@ -108,7 +109,12 @@ def _summary(written: Written, check_mode: bool) -> dict[str, Any]:
     return result
 
 
-def _be_unreachable(result: dict[str, Any], own: object) -> None:
-    """A play that ignores that its only router is unreachable, so that this task runs at all, must not end well."""
-    errors = [why_not(own, ""), result["msg"] if result.pop("failed", False) else None]
-    result.update(unreachable=True, msg=" ".join(error for error in errors if error))
+def _be_unreachable(result: dict[str, Any], router: str) -> None:
+    """A play that keeps an unreachable router, so that this task runs at all, must not end well.
+
+    Ansible prints such a result whole: with the files of a thousand routers, nothing else would be seen.
+    """
+    texts = [f"{router} is unreachable, as was said above.", result.get("msg")]
+    for key in ("failed", "failed_routers", "files", "routers"):
+        result.pop(key, None)
+    result.update(unreachable=True, msg=" ".join(text for text in texts if text))

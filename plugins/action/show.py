@@ -50,10 +50,15 @@ class ActionModule(ActionBase):
             require_one(results, arguments["result"])
             for text, red in self._text(arguments["what"], results, arguments["result"]):
                 Display().display(text, color=constants.COLOR_ERROR if red else None)
+            if unfit := [plain_text(name) for name, given in results.items() if arguments["what"] == "check" and _passed_unfit(given)]:
+                raise TrafficError(f"Nothing can be counted on {', '.join(unfit)}: what is said above tells why.")
         except (AnsibleError, TrafficError) as error:
             result.update(failed=True, msg=str(error))
         if is_unreachable(own):  # a play ignores that its first router is unreachable, so that this task runs at all
-            result.update(unreachable=True, msg=why_not(own, ""))
+            errors = [f"{plain_text(variables['inventory_hostname'])} is unreachable, as was said above."]
+            errors += [result["msg"]] if result.pop("failed", False) else []  # both would be an error that is ignored
+            result.update(unreachable=True, msg=" ".join(errors))
+            self._task.ignore_errors = True  # or what is run once fails for the routers that were reached, too
         return result
 
     def _text(self, what: str, results: Mapping[str, object], variable: str) -> list[Line]:
@@ -62,7 +67,7 @@ class ActionModule(ActionBase):
         failures = []
         for name in sorted(results, key=router_order):
             router, given = plain_text(name), results[name]
-            error = why_not(given, variable)
+            error = None if what == "check" and _is_unfit(given) else why_not(given, variable)
             if error is None and isinstance(given, Mapping):
                 blocks.append(self._block(what, router, given))
             else:
@@ -86,4 +91,13 @@ class ActionModule(ActionBase):
             return selftest_text(router, given)
         if what == "hosts":
             return [(hosts_table(router, given["hosts"]), False)]
-        return [(chain_text(router, given, bool(self._task.check_mode)), False)]
+        return [(chain_text(router, given, bool(self._task.check_mode), bool(self._task.diff)), False)]
+
+
+def _is_unfit(given: object) -> bool:
+    """Whether ``router_info`` found that nothing can be counted, be it an error there or not."""
+    return isinstance(given, Mapping) and given.get("fit") is False
+
+
+def _passed_unfit(given: object) -> bool:
+    return _is_unfit(given) and isinstance(given, Mapping) and not given.get("failed")

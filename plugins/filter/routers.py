@@ -31,25 +31,16 @@ and name it with -i: ansible-playbook -i inventory.yml homenet.traffic.report
 Routers under another name are chosen with -e traffic_routers=PATTERN."""
 
 
-def _matching(pattern: str, groups: Mapping[str, Sequence[str]], limit: str | None) -> list[str]:
-    """The hosts of the inventory that a pattern matches, in no particular order."""
-    if _PLAIN_NAME.match(pattern) and (limit is None or _PLAIN_NAME.match(limit)):
-        found = _named(pattern, groups)
-        return found if limit is None else [host for host in found if host in _named(limit, groups)]
+def _matches(pattern: str, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the pattern matches a host of the inventory."""
+    if _PLAIN_NAME.match(pattern):
+        return bool(groups[pattern]) if pattern in groups else pattern in groups.get("all", ()) or pattern in _LOCALHOST
     manager = InventoryManager(DataLoader(), parse=False)
     for group, hosts in groups.items():
         manager.add_group(group)
         for host in hosts:
             manager.add_host(host, group=group)
-    if limit is not None:
-        manager.subset(limit)
-    return [host.name for host in manager.get_hosts(pattern=pattern)]
-
-
-def _named(name: str, groups: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    if name in groups:
-        return groups[name]
-    return [name] if name in groups.get("all", ()) or name in _LOCALHOST else []
+    return bool(manager.get_hosts(pattern=pattern))
 
 
 def _pattern(value: object) -> str:
@@ -63,7 +54,7 @@ def _pattern(value: object) -> str:
 def require_hosts(value: object, groups: Mapping[str, Sequence[str]]) -> object:
     """The pattern itself, or an error that shows how to write an inventory."""
     pattern = _pattern(value)
-    if not _matching(pattern, groups, None) and not _only_reads_the_playbook():
+    if not _matches(pattern, groups) and not _only_reads_the_playbook():
         raise AnsibleFilterError(NO_ROUTERS.format(pattern=pattern))
     return value
 
@@ -73,14 +64,9 @@ def _only_reads_the_playbook() -> bool:
     return bool(context.CLIARGS and context.CLIARGS.get("syntax"))
 
 
-def is_one_host(value: object, groups: Mapping[str, Sequence[str]], limit: str | None = None) -> bool:
-    """Whether the pattern, within the limit, is a single host."""
-    return len(_matching(_pattern(value), groups, limit or None)) == 1
-
-
 class FilterModule:
     """What the playbooks ask about their routers before anything runs."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by their names."""
-        return {"require_hosts": require_hosts, "is_one_host": is_one_host}
+        return {"require_hosts": require_hosts}

@@ -31,7 +31,8 @@ options:
     default: present
   hosts:
     description:
-      - The addresses to count. V(arp) takes the devices on the network now.
+      - The addresses to count, IPv4 or IPv6. V(arp) takes the devices on the network now.
+      - An address of the router itself gets no counter, since what it fetches for itself is not forwarded.
       - Without it, the variable C(traffic_hosts) counts, then the default.
     type: list
     elements: str
@@ -148,7 +149,7 @@ counters:
       upload_bytes: 52117840
       upload_packets: 411902
 unattributed:
-  description: What was counted for hosts without a rule, as the same four numbers. None where the chain has no catch-all.
+  description: What was counted for hosts without a counter, as the same four numbers. None where the chain has no catch-all.
   returned: success
   type: dict
   sample:

@@ -85,7 +85,7 @@ counters:
       upload_bytes: 52117840
       upload_packets: 411902
 unattributed:
-  description: What was counted for hosts without a rule, as the same four numbers. None where the chain has no catch-all.
+  description: What was counted for hosts without a counter, as the same four numbers. None where the chain has no catch-all.
   returned: success
   type: dict
   sample:
@@ -182,7 +182,7 @@ rates:
       download_bps: 23088000.5
       upload_bps: 612034.0
 unattributed_rate:
-  description: Bits a second of hosts without a rule. None where the chain has no catch-all.
+  description: Bits a second of hosts without a counter. None where the chain has no catch-all.
   returned: success, with O(interval)
   type: dict
   sample:

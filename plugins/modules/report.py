@@ -20,6 +20,8 @@ description:
     as long as they are in the inventory or their files are there; C(index.json) keeps what it needs for that.
   - A report also tells which share of what passed the WAN interfaces since the last report was counted, and warns in red under
     90 per cent. C(index.json) keeps the last reading of each router for that, whatever the formats.
+  - From it a report also tells who was not counted yet in an earlier one, and so looks lighter than he is; in C(NAME.json) it is
+    C(since), the time of the last report in which the host was not counted, or null where it was counted as long as anybody knows.
   - Names that hosts chose for themselves are shown as text. In the CSV files an apostrophe stands before what a spreadsheet
     could run as a formula.
 options:
@@ -45,9 +47,11 @@ options:
       - A dictionary of names of routers and what M(homenet.traffic.counters_info) returned for them.
     type: dict
 notes:
-  - Where the router whose turn it is to run this task was unreachable itself, the result is unreachable, after everything was
-    written. So a play for a single router can set C(ignore_unreachable) for the reading, have its report, and still end as
-    unreachable. The playbook C(homenet.traffic.report) does.
+  - Where no router can be reached, no router is left to run this task for all of them. With the play's variable
+    C(traffic_first_stays) set to V(true), as the playbook C(homenet.traffic.report) has it, the modules of this collection leave
+    the play's first router in the play even when it is unreachable. The result here is unreachable then, after everything was
+    written. The other routers are not failed for it where the task has C(ignore_errors) set to C("{{ false }}"). No error is
+    ignored by that, but up to ansible-core 2.20 only a template lets this action say so.
   - It fails for a router whose report cannot be made or written, after it has written the others'.
 attributes:
   action:
@@ -114,7 +118,7 @@ routers:
   sample: [home]
 failed_routers:
   description: The routers without one, and why.
-  returned: always
+  returned: unless the result itself is unreachable, which Ansible would print whole
   type: list
   elements: dict
   sample:

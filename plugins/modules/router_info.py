@@ -12,6 +12,13 @@ author: homenet.traffic contributors (@homenet-traffic)
 description:
   - Finds out what a router is, how it reaches the Internet, what its firewall is like, and what makes traffic pass it uncounted.
   - It only reads. What it cannot find out is one of RV(findings) and no failure; it fails where nobody can log in.
+options:
+  require_fit:
+    description:
+      - Fail where nothing can be counted, which is where RV(fit) is V(false). All that was found is returned then, too.
+      - That not all traffic can be counted is no failure.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - homenet.traffic.router
   - homenet.traffic.router.chain
@@ -29,15 +36,14 @@ EXAMPLES = r"""
   register: traffic_reading
 
 - name: Go no further where nothing can be counted
-  ansible.builtin.assert:
-    that: traffic_reading.fit
-    fail_msg: "{{ traffic_reading.findings | map(attribute='message') | first | default('') }}"
+  homenet.traffic.router_info:
+    require_fit: true
 """
 
 RETURN = r"""
 fit:
   description: Whether traffic can be counted on this router, if perhaps not all of it.
-  returned: success
+  returned: success, and failure with O(require_fit)
   type: bool
   sample: true
 findings:
@@ -49,6 +55,7 @@ findings:
     - Not all is counted with one of V(flow_offloading), V(broadcom_flow_cache), V(broadcom_ctf), V(shortcut_fe), V(qualcomm_ecm),
       V(mediatek_hwnat), V(edgeos_offload), V(ipv6_uncounted), or a code out of a profile of your own.
     - It is counted under another name, or elsewhere, with one of V(behind_nat), V(shared_mac), V(second_router) and V(other_table).
+    - V(ipv6_unseen) tells that no command shows whether the router forwards IPv6, which would not be counted.
     - V(acceleration_off) tells what O(homenet.traffic.chain#module:acceleration=off) has turned off.
   returned: success
   type: list

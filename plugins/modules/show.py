@@ -18,7 +18,8 @@ options:
       - V(hosts) shows who is on the network, out of M(homenet.traffic.lan_hosts_info) or M(homenet.traffic.counters_info).
       - V(chain) shows what M(homenet.traffic.chain) did.
       - V(live) shows who is using the link right now, out of M(homenet.traffic.counters_info) with its option C(interval).
-      - V(check) shows what M(homenet.traffic.router_info) found out, and whether the router is fit for counting.
+      - V(check) shows what M(homenet.traffic.router_info) found out, and whether the router is fit for counting. It
+        fails after that for a router on which nothing can be counted, unless its own task failed already.
       - V(selftest) shows how much of a file M(homenet.traffic.selftest) found to be counted.
     type: str
     choices: [hosts, chain, live, check, selftest]

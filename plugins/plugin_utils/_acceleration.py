@@ -30,6 +30,16 @@ def to_turn_off(questions: Questions) -> list[Sign]:
     return [sign for sign in questions.signs() if sign.off and sign.on]
 
 
+def left_on(questions: Questions) -> None:
+    """Say of which of what is on now nothing is known that would turn it off and on again."""
+    for sign in questions.signs():
+        if not (sign.off and sign.on):
+            questions.note(
+                f"traffic_acceleration: {sign.code} is left on. No command is known that turns it off just until the router restarts; "
+                "how to turn it off for good is told below."
+            )
+
+
 def off_commands(signs: Sequence[Sign]) -> list[str]:
     """What turns them off. It is written down first: to turn on what is on already does no harm."""
     return [f"[ ! -L {MEMORY} ] && echo {sign.code} >> {MEMORY} && {{ {sign.off}; }}" for sign in signs]

@@ -117,7 +117,18 @@ def _strays(chain: Chain, subs: Subs) -> Iterator[Rule]:
 
 
 def plan_empty(settings: Settings, observed: Observed) -> tuple[Step, ...]:
-    """The steps that take every rule out of the chain, and its sub-chains away. Chain and jump stay."""
+    """The steps that take every rule out of the chain, and its sub-chains away. Chain and jump stay.
+
+    The jump is away meanwhile, so that what was read then is all that was counted.
+    """
+    emptying, jump = _emptying(settings, observed), jump_rule(settings)
+    jumps = len(plain_jumps(settings, observed))
+    if observed.chain is None or (jumps and not emptying):
+        return emptying
+    return (*[Step("delete", "FORWARD", jump)] * jumps, *emptying, Step("insert", "FORWARD", jump))
+
+
+def _emptying(settings: Settings, observed: Observed) -> tuple[Step, ...]:
     subs = sub_chains(settings, observed)
     _refuse_foreign_rules(observed.chain, subs)
     _refuse_other_jumps(settings, observed.chain, subs)
@@ -129,7 +140,7 @@ def plan_empty(settings: Settings, observed: Observed) -> tuple[Step, ...]:
 
 def plan_absent(settings: Settings, observed: Observed) -> tuple[Step, ...]:
     """The steps that take the jump and the chain away. The jump goes first."""
-    emptying = plan_empty(settings, observed)
+    emptying = _emptying(settings, observed)
     if observed.chain is None:
         return emptying
     jumps = [rule for rule in observed.forward.rules if is_plain_jump(settings, rule)]

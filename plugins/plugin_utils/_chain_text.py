@@ -16,9 +16,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._text import visib
 WIDTH = 100
 
 
-def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
+def chain_text(router: str, result: Mapping[str, Any], check_mode: bool, diff: bool = False) -> str:
     """What the module ``chain`` did on a router, or would do, what had been counted until then, and what is wrong now."""
-    lines = wrapped(f"{visible(router)}: {_done(result, check_mode)}", WIDTH, following="  ")
+    lines = wrapped(f"{visible(router)}: {_done(result, check_mode, diff)}", WIDTH, following="  ")
     moved = result.get("moved_from")
     if moved:
         lines += wrapped(f"Counting moves from {moved} to {result['backend']} and starts anew.", WIDTH, "  ", "  ")
@@ -36,9 +36,10 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool) -> str:
     return "\n".join(lines)
 
 
-def _done(result: Mapping[str, Any], check_mode: bool) -> str:
+def _done(result: Mapping[str, Any], check_mode: bool, diff: bool) -> str:
     if check_mode and result["changed"]:
-        return f"would run {count_of(len(result['commands']), 'command')} (--diff shows the rules); nothing was changed."
+        hint = "" if diff else " (--diff shows the rules)"
+        return f"would run {count_of(len(result['commands']), 'command')}{hint}; nothing was changed."
     if result.get("state") != "present":
         return _taken_away(result)
     hosts = count_of(result["chain"]["hosts"], "host")
@@ -54,7 +55,7 @@ def _taken_away(result: Mapping[str, Any]) -> str:
         return f"the {'table' if is_table else 'chain'} is empty now; run setup_traffic to count again."
     if result["changed"]:
         return f"{'the table is' if is_table else 'chain and jump are'} gone."
-    return f"{none}, or it is empty." if result["state"] == "empty" else f"{none}; nothing to remove."
+    return f"{none}, or it is empty." if result["state"] == "empty" else f"counting is not installed: {none}; nothing to remove."
 
 
 def _until_then(router: str, result: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import NOTHING_LOST, UNFIT, UNSEEN, is_carriers
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import NOTES, NOTHING_LOST, UNFIT, UNSEEN, is_carriers
 from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import WIDTH, count_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import human_bytes, plain_text, visible, wrapped
 
@@ -17,36 +17,48 @@ NOTHING_FOUND = (
     "counted traffic."
 )
 
+FIT = "fit for counting"
+FIT_FOR_SOME = "fit for counting, but not for all traffic"
+NOT_FIT = "not fit for counting"
+
 _LABEL = 11
 
 
 def check_text(router: str, result: Mapping[str, Any]) -> str:
-    """The result of ``router_info``; the last line says whether the router is fit for counting."""
+    """The result of ``router_info``; the first line says whether the router is fit for counting, the last ones why not."""
     unfit = [one for one in result["findings"] if one["code"] in UNFIT]
-    others = [one for one in result["findings"] if one["code"] not in UNFIT]
+    noted = [one for one in result["findings"] if one["code"] in NOTES]
+    others = [one for one in result["findings"] if one["code"] not in UNFIT | NOTES]
     problems = [one for one in (result["chain"] or {}).get("problems", ()) if one["code"] != "chain_missing"]
-    lines = wrapped(f"{visible(router)}: looked at; nothing was changed", WIDTH)
+    verdict = _verdict(unfit, [*problems, *others])
+    lines = wrapped(f"{visible(router)}: {verdict} (it was only looked at; nothing was changed)", WIDTH)
     for label, texts in _facts(result):
         for number, text in enumerate(texts):
             lines += wrapped(visible(plain_text(text)), WIDTH, f"  {'' if number else label:<{_LABEL}}", " " * (_LABEL + 2))
     lines.append("")
     lines += _warnings([*problems, *others]) or ([] if unfit else wrapped(NOTHING_FOUND, WIDTH))
-    lines += wrapped(UNSEEN, WIDTH)
-    return "\n".join([*lines, "", *_verdict(result, unfit, [*problems, *others])])
+    for note in (*(plain_text(one["message"]) for one in noted), UNSEEN):
+        lines += wrapped(visible(note), WIDTH)
+    return "\n".join([*lines, "", *_last_lines(result, verdict, unfit)])
 
 
 def _warnings(found: Iterable[Mapping[str, Any]]) -> list[str]:
     return [line for one in found for line in wrapped(visible(plain_text(one["message"])), WIDTH, "! ", "  ")]
 
 
-def _verdict(result: Mapping[str, Any], unfit: Sequence[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> list[str]:
-    installed = bool(result["chain"] and result["chain"]["installed"])
+def _verdict(unfit: Sequence[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> str:
     if unfit:
-        text = "Not fit: " + " ".join(plain_text(one["message"]) for one in unfit)
-    elif any(one["code"] not in NOTHING_LOST for one in others):
-        text = f"Fit, but not for all traffic: see the lines that begin with an exclamation mark. {_next(installed)}"
+        return NOT_FIT
+    return FIT_FOR_SOME if any(one["code"] not in NOTHING_LOST for one in others) else FIT
+
+
+def _last_lines(result: Mapping[str, Any], verdict: str, unfit: Sequence[Mapping[str, Any]]) -> list[str]:
+    text = verdict.capitalize()
+    if unfit:
+        text += ": " + " ".join(plain_text(one["message"]) for one in unfit)
     else:
-        text = f"Fit. {_next(installed)}"
+        where = ": see the lines that begin with an exclamation mark" if verdict == FIT_FOR_SOME else ""
+        text += f"{where}. {_next(bool(result['chain'] and result['chain']['installed']))}"
     return wrapped(visible(text), WIDTH, following="  ")
 
 

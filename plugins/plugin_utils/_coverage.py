@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import index, sub
 from typing import Any, NamedTuple
@@ -60,7 +60,7 @@ class Counts(NamedTuple):
         """What was counted since then. Raises NotComparable when it is less than then."""
         grown = Counts(*map(sub, self, old))
         if min(grown) < 0:
-            raise NotComparable("rules were taken out of the chain and made anew")
+            raise NotComparable("counters were taken away and made anew")
         return grown
 
 
@@ -79,6 +79,7 @@ class Reading:
     hosts: Mapping[str, Counts]
     unattributed: Counts | None
     wan: Mapping[str, tuple[int, int] | None]  # received and sent bytes
+    since: Mapping[str, datetime] = field(default_factory=dict)  # of an address: the last reading in which it was not counted yet
 
 
 def reading_of(result: object) -> Reading | None:
@@ -101,6 +102,7 @@ def _reading(result: Mapping[str, Any]) -> Reading:
         {plain_text(one["ip"]): _counts(one) for one in result["counters"]},
         None if rest is None else _counts(rest),
         {plain_text(one["interface"]): _both(one["received_bytes"], one["sent_bytes"]) for one in result["wan"]},
+        {plain_text(one["ip"]): time for one in result["counters"] if (time := parse_time(one.get("since")))},
     )
 
 
@@ -127,7 +129,7 @@ def kept_of(reading: Reading) -> dict[str, Any]:
         "read_at": reading.read_at.isoformat(),
         "uptime_seconds": None if reading.uptime is None else int(reading.uptime.total_seconds()),
         "marker": reading.marker,
-        "counters": [{"ip": ip, **counts._asdict()} for ip, counts in reading.hosts.items()],
+        "counters": [{"ip": ip, **counts._asdict(), **_kept_since(reading, ip)} for ip, counts in reading.hosts.items()],
         "unattributed": None if reading.unattributed is None else reading.unattributed._asdict(),
         "wan": [
             {"interface": interface, "received_bytes": both and both[0], "sent_bytes": both and both[1]}
@@ -136,15 +138,36 @@ def kept_of(reading: Reading) -> dict[str, Any]:
     }
 
 
+def _kept_since(reading: Reading, ip: str) -> dict[str, str]:
+    return {"since": reading.since[ip].isoformat()} if ip in reading.since else {}
+
+
+def with_since(old: Reading | None, new: Reading | None) -> Reading | None:
+    """The new reading, with what two readings tell of when each address began to be counted: after the old one, or before."""
+    if old is None or new is None or old.read_at >= new.read_at:
+        return new
+    # A marker is added to counters that lack one; another marker is other counters.
+    anew = old.marker is not None and old.marker != new.marker
+    begun = {
+        ip: old.read_at if anew or not _goes_on(old.hosts.get(ip), counts) else old.since.get(ip)
+        for ip, counts in new.hosts.items()
+    }
+    return replace(new, since={ip: time for ip, time in begun.items() if time})
+
+
+def _goes_on(old: Counts | None, new: Counts) -> bool:
+    return old is not None and min(map(sub, new, old)) >= 0
+
+
 # --- Growth -----------------------------------------------------------------------------------------------------------
 
 
 def growth_of_hosts(old: Reading, new: Reading) -> dict[str, Counts]:
     """What each host's rules counted since then. Raises NotComparable."""
     if old.marker != new.marker:
-        raise NotComparable("the chain was emptied or made anew")
+        raise NotComparable("the counters were emptied or made anew")
     if not old.hosts.keys() <= new.hosts.keys():
-        raise NotComparable("rules of hosts were taken out of the chain")
+        raise NotComparable("counters of hosts were taken away")
     return {ip: counts.since(old.hosts.get(ip, Counts())) for ip, counts in new.hosts.items()}
 
 
@@ -152,7 +175,7 @@ def growth_of_rest(old: Reading, new: Reading) -> Counts | None:
     """What the catch-all counted since then, None without one. Raises NotComparable."""
     if new.unattributed is None:
         if old.unattributed is not None:
-            raise NotComparable("the catch-all was taken out of the chain")
+            raise NotComparable("the counter for all other hosts was taken away")
         return None
     return new.unattributed.since(old.unattributed or Counts())
 
@@ -238,8 +261,8 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
     if old is None or new is None:
         return Coverage()
     try:
-        if new.marker is None:
-            raise NotComparable("the chain has no marker, which tells whether it is the same one; setup_traffic adds it")
+        if new.marker is None and old.marker is None:
+            raise NotComparable("the counters have no marker, which tells whether they are the same ones; setup_traffic adds it")
         _refuse_restart(old, new)
         counted = total_of([*growth_of_hosts(old, new).values(), growth_of_rest(old, new) or Counts()])
         wan = _growth_of_wan(old, new)
@@ -257,7 +280,7 @@ def coverage_of(old: Reading | None, new: Reading | None) -> Coverage:
 def _explained(counted: int, packets: int, wan: Mapping[str, int]) -> Explained:
     whole = sum(wan.values())
     if counted > whole + whole // 10 + _SLACK:
-        raise NotComparable(f"the chain counted more than {_names(wan)}, so one of them is wrong")
+        raise NotComparable(f"more was counted than passed {_names(wan)}, so one of the two is wrong")
     passed = whole - headers_of(packets, wan)
     return Explained(min(counted, passed), passed)
 
@@ -298,8 +321,8 @@ def low_coverage_message(coverage: Coverage, broken: bool) -> str:
     since = f" since {_moment(coverage.since)}" if coverage.since else ""
     return (
         f"Only {shares} on {_names(coverage.interfaces)}{since} was counted. The rest is the router's own traffic, or traffic that "
-        f"bypassed the counters. {first}IPv6 is not counted, and acceleration (flow cache, flow offload) hides traffic from iptables, "
-        "whatever its vendor calls it: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
+        f"bypassed the counters. {first}Acceleration (flow cache, flow offload) does that, whatever its vendor calls it, and so does IPv6 "
+        "on a router that cannot count it: ansible-playbook homenet.traffic.check tells what there is, and what to do about it."
     )
 
 

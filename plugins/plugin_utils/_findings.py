@@ -19,7 +19,9 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Ad
 #: With one of these nothing can be counted, as the router is or is reached now.
 UNFIT = frozenset({"nftables_only", "no_iptables", "no_such_table", "incompatible", "permission", "lock_held", "no_wan", "unreadable"})
 #: With these all that passes the router is counted, but not for whom one may think.
-NOTHING_LOST = frozenset({"behind_nat", "shared_mac", "second_router", "acceleration_off", "other_table"})
+NOTHING_LOST = frozenset({"behind_nat", "shared_mac", "second_router", "acceleration_off", "other_table", "ipv6_unseen"})
+#: Nothing is known to be wrong.
+NOTES = frozenset({"ipv6_unseen"})
 #: True of every router, so no finding.
 UNSEEN = (
     "No router can tell what stands behind another router that does NAT: all its devices are one device here. Nor does it see "
@@ -102,6 +104,15 @@ def _other_routers(hosts: Iterable[Host]) -> Iterator[Finding]:
             "repeater. If it does NAT, all who use it count as this one device; switch it to access point mode to tell them apart. "
             "If it is in that mode already, nothing is wrong.",
         )
+
+
+def ipv6_unseen() -> Finding:
+    """What no command of the router would tell."""
+    return Finding(
+        "ipv6_unseen",
+        "Whether this router forwards IPv6 cannot be seen over this command line. If it does, that traffic is not counted, and shows in "
+        "the report as a low share of counted traffic.",
+    )
 
 
 def other_table(table: str) -> Finding:

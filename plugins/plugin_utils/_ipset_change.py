@@ -233,30 +233,24 @@ class SetChange:
     def _take_away(self, change: Change) -> None:
         """Chains, jumps and sets; of a chain that is only to be emptied, chain and jump stay."""
         gone = self._names_to_go()
-        if self._state == "absent":
+        if any(family.move or self._plan(family)(family.observed) for family in self._families):
             for family in self._families:
                 if family.move:
                     family.move.stop(change)
                 self._stop(family, change, whole=True)
-        else:
-            last = [(family, family.observed) for family in self._families]
-            for family in self._families:
-                self._converge(family, self._plan(family), change, whole=True)
-            self._last_count([seen for _family, seen in last], change)
-        if self._state == "absent":
-            self._last_count([seen for family in self._families for seen in family.counted], change)
-            for family in self._families:
-                if family.move:
-                    family.move.remove(change)
-                    family.move = None
-                self._converge(family, self._plan(family), change, whole=True)
+            self._last_count(change)
+        for family in self._families:
+            if family.move:
+                family.move.remove(change)
+                family.move = None
+            self._converge(family, self._plan(family), change, whole=True)
         self._destroy(gone, change.commands)
 
-    def _last_count(self, seen: Sequence[Observed], change: Change) -> None:
-        """What these chains and their sets have counted, now that no packet meets them any more."""
+    def _last_count(self, change: Change) -> None:
+        """What the chains and their sets have counted, now that no packet meets them any more."""
         if change.commands:
             self._reader.look()
-            self.final = in_order(together(self._gone, total(seen, self._reader.seen)))
+            self._conclude()
 
     def _stop(self, family: Family, change: Change, whole: bool = False) -> None:
         self._converge(family, partial(plan_unhook, family.chains.settings), change, whole)

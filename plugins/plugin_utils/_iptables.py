@@ -227,7 +227,7 @@ class Iptables:
         from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables_change import bring, planned, stop  # noqa: PLC0415
 
         plans = planned(self._families, state, hosts, interfaces, prune)
-        if state == "absent":
+        if state != "present" and any(plan(family.observed) for family, plan in plans):
             stop(self._families, commands)
             self._final = self.counted()
         bring(plans, state, commands)

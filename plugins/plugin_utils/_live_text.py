@@ -23,8 +23,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import (
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, human_bits, visible, width, wrapped
 
 NOT_COUNTED = (
-    "What was not counted is the router's own traffic, or traffic that bypassed the counters, as IPv6 and acceleration (flow cache, "
-    "flow offload) do: ansible-playbook homenet.traffic.check tells what there is."
+    "What was not counted is the router's own traffic, or traffic that bypassed the counters, as acceleration (flow cache, flow "
+    "offload) does, and IPv6 where it is not counted: ansible-playbook homenet.traffic.check tells what there is."
 )
 
 _DOWN = Column("DOWN", 12, right=True)
@@ -51,7 +51,7 @@ def live_text(router: str, result: Mapping[str, Any]) -> list[Line]:
 def _table(live: Live) -> list[str]:
     rows = [_speed_row(live, shown_name(host.name), host.ip, host.speed) for host in live.active]
     if live.others and live.others.total:
-        rows.append(_speed_row(live, "others (no rule yet)", "", live.others))
+        rows.append(_speed_row(live, "others (no counter)", "", live.others))
     if live.uncounted.total:
         rows.append(_speed_row(live, "not counted", "", live.uncounted))
     rows.append(_speed_row(live, f"all that passed {', '.join(live.interfaces)}", "", live.wan))

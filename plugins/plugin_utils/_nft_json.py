@@ -38,6 +38,7 @@ _KEYS: Mapping[str, frozenset[str]] = {
 _OTHERS = frozenset(
     {"map", "flowtable", "quota", "limit", "ct helper", "ct timeout", "ct expectation", "secmark", "synproxy", "tunnel"}
 )
+_ELEMENT_KEYS = frozenset({"val", "counter", "timeout", "expires", "comment", "limit", "quota", "last"})
 _NUMBER_DIGITS = 20
 
 
@@ -122,10 +123,14 @@ class _Reader:
         return found
 
     def _place(self, body: Object) -> tuple[str, str]:
+        """The table that something is in. Not all listings name it before: those of counters, of a set or of a chain do not."""
         place = _text(body, "family"), _text(body, "table")
-        if place not in self._parts:
-            raise NotUnderstood(f"something in a table that was not listed: {_shown(body)}")
+        self._begin(place)
         return place
+
+    def _begin(self, place: tuple[str, str]) -> None:
+        self._parts.setdefault(place, {"counter": {}, "set": {}, "chain": {}})
+        self._others.setdefault(place, [])
 
     def _keep(self, what: str, body: Object, value: Any) -> None:
         name, place = _text(body, "name"), self._place(body)
@@ -141,9 +146,9 @@ class _Reader:
         place = _text(body, "family"), _text(body, "name")
         if place in self._parts:
             raise NotUnderstood("a table that is listed twice")
-        self._parts[place] = {"counter": {}, "set": {}, "chain": {}}
+        self._begin(place)
         flags = body.get("flags", [])
-        self._others[place] = [f"flags {_shown(flags)}"] if flags else []
+        self._others[place] += [f"flags {_shown(flags)}"] if flags else []
 
     def _counter(self, body: Object) -> None:
         self._keep("counter", body, _counts(body))
@@ -177,7 +182,11 @@ class _Reader:
         words: list[str] = []
         counter = None
         for one in expressions:
+            if one == {"counter": None}:
+                raise NotUnderstood("a counter without its numbers")
             own = one.get("counter") if isinstance(one, dict) and set(one) == {"counter"} else None
+            if isinstance(own, dict) and set(own) == {"map"}:
+                own = None  # which named counter counts, the map tells
             if isinstance(own, dict):
                 counter = _counts(own)
             words.append("counter" if isinstance(own, dict) else _words(one) or _shown(one))
@@ -189,7 +198,7 @@ def _element(element: Any) -> tuple[str, Counter | None]:
     if not (isinstance(element, dict) and set(element) == {"elem"}):
         return _key(element), None
     body = element["elem"]
-    if not isinstance(body, dict) or set(body) - {"val", "counter", "timeout", "expires", "comment"} or "val" not in body:
+    if not isinstance(body, dict) or set(body) - _ELEMENT_KEYS or "val" not in body:
         raise NotUnderstood(f"no element: {_shown(element)}")
     counter = body.get("counter")
     if not (counter is None or isinstance(counter, dict)):

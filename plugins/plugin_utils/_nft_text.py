@@ -26,7 +26,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import 
 )
 
 _TOKEN = re.compile(r'[ \t]*(?:#[^\n]*)?(?:(\n)|("[^"\n]*")|([{},;])|([^\s{},;"#]+))?')
-_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100, "out": 100}
+#: What ``nft -s`` prints for a rule's own counter. In braces it says what an element is given.
+_NO_NUMBERS = re.compile(r"(?<!\S)counter(?!\S)(?! (?:packets|name)(?!\S))")
+_BRACES = re.compile(r"\{[^{}]*\}")
 _DEEPEST = 16
 _SET_WORDS = frozenset({"flags", "timeout", "gc-interval", "policy", "auto-merge", "comment", "counter", "limit", "quota", "last", "ct"})
 _ELEMENT_WORDS = frozenset({"counter", "timeout", "expires", "comment", "limit", "quota", "last", "ct"})
@@ -244,7 +247,7 @@ class _Reader:
     def _element(self, found: dict[str, Counter | None]) -> None:
         key: list[str] = []
         while self._skip_lines().text not in (",", "}", "{") and self._peek().text not in _ELEMENT_WORDS:
-            key.append(self._next().text)
+            key.append(self._next().text.strip('"'))
         name = canonical(" ".join(key))
         if not key or name in found:
             self._refuse("an element twice, or none")
@@ -255,6 +258,9 @@ class _Reader:
                 found[name] = self._counts()
             elif word in ("timeout", "expires", "comment"):
                 self._next()
+            elif word in ("limit", "quota", "last"):
+                while self._peek().text not in (",", "}", "{", "\n") and self._peek().text not in _ELEMENT_WORDS:
+                    self._next()
             else:
                 self._refuse(f"{word!r} in an element")
 
@@ -289,6 +295,8 @@ class _Reader:
         return NftChain((), hook, number + int(f"{sign}{offset}" if sign else 0), policy)
 
     def _rule(self, tokens: list[str]) -> NftRule:
+        if "counter" in tokens and _NO_NUMBERS.search(_BRACES.sub("", " ".join(word for word in tokens if not word.startswith('"')))):
+            self._refuse("a counter without its numbers")
         comment = tokens[-1][1:-1] if len(tokens) > 2 and tokens[-2] == "comment" else None
         words: list[str] = []
         counters: list[Counter] = []

@@ -59,6 +59,7 @@ _HIDDEN = re.compile(
 )
 _ROUNDED = re.compile(r"[0-9]+(?:\.[0-9]+)?[KMGTPE]i?")
 _MAC = re.compile(r"[0-9a-f]{1,2}(?:([:-])[0-9a-f]{1,2})(?:\1[0-9a-f]{1,2}){4}")
+_BARE_MAC = re.compile(r"[0-9a-f]{12}")
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:3[0-2]|[12]?[0-9]|{_OCTET}(?:\.{_OCTET}){{3}}))?")
 _DIGITS = re.compile(r"[0-9./]+")
@@ -117,12 +118,19 @@ def without_noise(text: str, patterns: Sequence[Pattern | re.Pattern[str]]) -> t
 
 
 def error_code(text: str, patterns: Mapping[str, Sequence[Pattern | re.Pattern[str]]]) -> str | None:
-    """What kind of error message ``text`` holds: the code of the first line that is one as a whole, or None."""
-    for line in visible(text).split("\n"):
-        for code, wordings in patterns.items():
-            if _fits(line, wordings):
-                return code
+    """What kind of error message ``text`` holds: the code of the first line that is one as a whole, or None.
+
+    A wording may be of two lines: nft tells what is missing in the second one.
+    """
+    lines = visible(text).split("\n")
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if code := _code_of(line, patterns):
+            return _code_of(f"{line}\n{following}", patterns) or code
     return None
+
+
+def _code_of(message: str, patterns: Mapping[str, Sequence[Pattern | re.Pattern[str]]]) -> str | None:
+    return next((code for code, wordings in patterns.items() if _fits(message, wordings)), None)
 
 
 def _fits(line: str, patterns: Sequence[Pattern | re.Pattern[str]]) -> bool:
@@ -294,6 +302,8 @@ def _mac(row: _Row, text: str) -> str | None:
     lower = text.lower()
     if lower in {"", "*"}:
         return None
+    if _BARE_MAC.fullmatch(lower):
+        lower = ":".join(re.findall("..", lower))
     if not _MAC.fullmatch(lower):
         row.refuse(f"{_excerpt(text)!r} is not a MAC address")
     mac = ":".join(octet.zfill(2) for octet in re.split("[:-]", lower))

@@ -129,7 +129,12 @@ class Questions:
         return []
 
     def read_all(self, kind: Kind) -> list[Any]:
-        """What all the ways tell that work, the best way last. One that cannot be read is an error if no other can."""
+        """What all the ways tell that work, the best way last. One that cannot be read is a note where another one can.
+
+        Where none can, it is an error on a command line, whose answers may have got out of step. On a shell each answer has marks of
+        its own, so what is wrong in this one can only be what somebody on the network had written into it: he must not be able to keep
+        a report from being made.
+        """
         found: list[Any] = []
         unread: list[UnreadableError] = []
         worked: list[str] = []
@@ -142,7 +147,7 @@ class Questions:
             if records is not None:
                 found = records + found
                 worked.append(way.command)
-        if unread and not worked:
+        if unread and not worked and not self.has_shell:
             raise unread[0]
         self.sources[kind] = worked
         for one in unread:
@@ -172,6 +177,11 @@ class Questions:
     def known_signs(self) -> tuple[Sign, ...]:
         """The findings that the profile knows."""
         return self._profile.findings
+
+    def answers(self, line: str) -> bool:
+        """Whether the router has an answer to a command, if only that there is no such file."""
+        said = self._kept(line).text
+        return "No such file or directory" in said or (bool(said.strip()) and self.complaint(said) is None)
 
     def forget_signs(self) -> None:
         """Look anew for them."""

@@ -137,7 +137,7 @@ class Live:
     seconds: float
     active: tuple[HostSpeed, ...]
     idle: tuple[HostSpeed, ...]
-    others: Speed | None  # hosts without a rule
+    others: Speed | None  # hosts without a counter
     uncounted: Speed  # what the router itself used, or what bypassed the counters; 0 where it is little
     interfaces: tuple[str, ...]
     wan: Speed  # what passed the interfaces
@@ -224,7 +224,7 @@ def _heaviest(live: Live, rate: Callable[[Speed], float | None], direction: str)
     whole = rate(live.whole) or 0.0
     takers = [(rate(host.speed) or 0.0, f"{cut(visible(host.label), 32)} takes") for host in live.active]
     if live.others:
-        takers.append((rate(live.others) or 0.0, "hosts without a rule take"))
+        takers.append((rate(live.others) or 0.0, "hosts without a counter take"))
     takers.append((rate(live.uncounted) or 0.0, "the router itself, or what bypasses the counters, takes"))
     most, who = max(takers, key=lambda taker: taker[0])
     return (who, f"{_of(most, whole)} {direction}") if most and whole >= ENOUGH else None

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import coverage_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._index import IndexRow, index_contract
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Report, report_contract
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Report, late_lines, report_contract
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
     Markdown,
     csv_line,
@@ -55,7 +55,7 @@ def as_json(document: Mapping[str, Any]) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """One line a host, and one for what hosts without a rule used: their sum is the total."""
+    """One line a host, and one for what hosts without a counter used: their sum is the total."""
     lines = [csv_line(CSV_HEADER)]
     for host in report.hosts:
         lines.append(
@@ -163,8 +163,8 @@ def _html() -> Environment:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment.globals.update(low_coverage=LOW_COVERAGE, style=Markup(style), style_hash=f"sha256-{digest}")
     environment.filters.update(
-        age=age, bytes=human_bytes, coverage=coverage_text, grouped=grouped, name=_name, percent=percent, short=_short, time=_time,
-        url=_url, visible=visible,
+        age=age, bytes=human_bytes, coverage=coverage_text, grouped=grouped, late=late_lines, name=_name, percent=percent, short=_short,
+        time=_time, url=_url, visible=visible,
     )  # fmt: skip
     return environment
 
@@ -182,6 +182,6 @@ def _markdown() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(
-        bytes=human_bytes, code=markdown_code, coverage=coverage_text, percent=_markdown_percent, short=_short, time=_time
+        bytes=human_bytes, code=markdown_code, coverage=coverage_text, late=late_lines, percent=_markdown_percent, short=_short, time=_time
     )
     return environment

@@ -21,9 +21,10 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import (
     coverage_of,
     low_coverage_message,
     reading_of,
+    with_since,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._text import parse_time, percent_of, plain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, parse_time, percent_of, plain_text
 
 REPORT_SCHEMA = "homenet.traffic/report/1"
 SINCE_COUNTING_BEGAN = "since counting began"
@@ -68,6 +69,7 @@ class HostUsage:
     person: str | None
     amount: Amount
     share: Share
+    since: datetime | None = None  # the last report in which it was not counted yet; None: counted as long as anybody knows
 
     @property
     def label(self) -> str:
@@ -117,6 +119,15 @@ class Report:
         return tuple(host for host in self.hosts if not host.amount.bytes)
 
     @property
+    def late(self) -> list[tuple[datetime, list[str]]]:
+        """The hosts with traffic that were not counted from the beginning, by the report after which they were first."""
+        begun = {host.since for host in self.active}
+        times = sorted(time for time in begun if time)
+        if None not in begun:
+            del times[:1]  # all began anew, and these were the first
+        return [(time, [host.label for host in self.active if host.since == time]) for time in times]
+
+    @property
     def unattributed_share(self) -> Share:
         return _share(self.unattributed or Amount(0, 0), self.totals)
 
@@ -135,9 +146,12 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
     unattributed = _amount(read, found) if found else None
     hosts = _hosts(read, reading)
     totals = sum((amount for _ip, _mac, _name, amount in hosts), unattributed or Amount(0, 0))
-    usages = [HostUsage(ip, mac, name, None, amount, _share(amount, totals)) for ip, mac, name, amount in hosts]
+    now = with_since(before, reading_of(reading))
+    since = _since(now, _owners(read, reading)) if now and now.since else {}
+    usages = [
+        HostUsage(ip, mac, name, None, amount, _share(amount, totals), since.get(ip)) for ip, mac, name, amount in hosts
+    ]
     usages.sort(key=lambda usage: (-usage.amount.bytes, address_order(usage.ip)))
-    now = reading_of(reading)
     coverage = coverage_of(before, now)
     findings = [_notice(read, one) for one in read.mappings(reading, "findings", optional=True)]
     return Report(
@@ -170,6 +184,14 @@ def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | N
     neighbors = [read.text(host, "ip") for host in read.mappings(reading, "hosts")]
     known = _devices(read, reading)
     return [(ip, *known.get(ip, (None, None)), amounts.get(ip, Amount(0, 0))) for ip in dict.fromkeys([*neighbors, *amounts])]
+
+
+def _since(now: Reading, device: Mapping[str, str]) -> dict[str, datetime | None]:
+    """By device: after which report the first of its addresses was counted."""
+    found: dict[str, list[datetime | None]] = {}
+    for address in now.hosts:
+        found.setdefault(device.get(address, address), []).append(now.since.get(address))
+    return {ip: min(time for time in times if time) for ip, times in found.items() if None not in times}
 
 
 def _devices(read: _Reader, reading: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
@@ -212,6 +234,16 @@ def _mac_in(address: str) -> str | None:
 def devices_of(router: str, reading: Mapping[str, Any]) -> dict[str, str]:
     """The address that stands for the device, for each address of a reading that has another one."""
     return _owners(_Reader(f"{router}: the reading"), reading)
+
+
+def late_lines(report: Report) -> list[str]:
+    """Who was not counted from the beginning, and so looks lighter than he is."""
+    return [f"First counted after {time:%Y-%m-%d %H:%M} UTC: {_some(labels)}." for time, labels in report.late]
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
+    return ", ".join(cut(label, 32) for label in labels[:8]) + more
 
 
 def names_of(router: str, reading: Mapping[str, Any]) -> dict[str, str | None]:
@@ -344,6 +376,7 @@ def report_contract(report: Report) -> dict[str, Any]:
                 "upload_bytes": host.amount.upload_bytes,
                 "download_percent": host.share.download_percent,
                 "upload_percent": host.share.upload_percent,
+                "since": host.since and host.since.isoformat(),
             }
             for host in report.hosts
         ],

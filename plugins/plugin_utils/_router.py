@@ -103,6 +103,11 @@ class Router:
         """Whether it has a way to the IPv6 Internet."""
         return bool(self.questions.read_or_warn("routes6"))
 
+    def can_tell_ipv6(self) -> bool:
+        """Whether it answers what would show that it forwards IPv6. A kernel without IPv6 has no file of that name."""
+        asked = [sign.command for sign in self.questions.known_signs() if sign.code == IPV6_UNCOUNTED]
+        return any(self.questions.answers(command) for command in asked)
+
     def lan_hosts(self) -> list[Host]:
         """The devices on the network now, in numeric order of addresses: neighbors on the LAN side, with their names."""
         neighbors: list[Neighbor] = self.questions.read("neighbors", required=True)

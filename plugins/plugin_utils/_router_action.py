@@ -19,6 +19,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils import _chain, _pr
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._cli_connection import CliConnection
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import load_template
+from ansible_collections.homenet.traffic.plugins.plugin_utils._play import stays_unreachable
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     counted_result,
@@ -53,7 +54,7 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         except TrafficError as error:
             result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
         except AnsibleConnectionFailure as error:
-            result.update(unreachable=True, msg=str(error))
+            result.update(unreachable=True, msg=str(error) + _hint(str(error)))
         except AnsibleError as error:
             result.update(failed=True, msg=str(error))
         except Exception as error:
@@ -63,6 +64,8 @@ class RouterAction(ActionBase):  # type: ignore[misc]
             )
         finally:
             self._connection.close()
+        if result.get("unreachable") and stays_unreachable(task_vars or {}):
+            self._task.ignore_unreachable = True
         return result
 
     def _take_variables(self, variables: dict[str, Any]) -> None:
@@ -121,6 +124,20 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         return Shell(run_script, self.where)
 
 
+def _hint(complaint: str) -> str:
+    """What to do about an error of Ansible's own ssh, which says less than ours."""
+    return next((f" {hint}" for words, hint in _HINTS if words in complaint), "")
+
+
+_ACCEPT = "If that is the router's own, accept it by logging in once by hand with ssh (docs/ssh.md)."
+_IS_IT_SSH = "Is this its SSH port (ansible_port), and not telnet's?"
+_HINTS = (
+    ("Host key verification failed", f"Its host key is not known, or another one than it was. {_ACCEPT}"),
+    ("Host Key checking is enabled", f"Its host key is not known. {_ACCEPT}"),
+    ("banner exchange", _IS_IT_SSH),
+    ("kex_exchange_identification", _IS_IT_SSH),
+)
+
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "profile": {"type": "str"},
     "backend": {"type": "str", "default": "auto", "choices": ["auto", "iptables", "nftables", "ipset"]},
@@ -150,6 +167,11 @@ def host_list(given: list[str]) -> tuple[str, ...] | None:
     if not found:
         raise TrafficError("traffic_hosts: the list is empty. Name addresses, or leave it out to count everybody in the ARP table.")
     for host in found:
+        if _chain.address_of(host) is None:
+            raise TrafficError(
+                f"traffic_hosts: {host!r} is not an address. List the addresses of devices, IPv4 or IPv6, such as [192.168.1.2, "
+                "192.168.1.3]; not their names, and no network or range. Or leave it out to count everybody in the ARP table."
+            )
         _chain.check_host(host, 6 if ":" in host else 4)
     return found
 

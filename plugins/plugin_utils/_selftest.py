@@ -131,7 +131,7 @@ def _cause(who: Fetcher, expected: int, growth: Growth, problems: Sequence[Mappi
         )
     if growth.unattributed and growth.unattributed.download_bytes >= expected // 2:
         return (
-            f"The router counted as much for hosts without a rule: it seems to see {who.name} under another address. Run setup_traffic, "
+            f"The router counted as much for hosts without a counter: it seems to see {who.name} under another address. Run setup_traffic, "
             "and set traffic_selftest_host to that address."
         )
     names = ", ".join(growth.wan)

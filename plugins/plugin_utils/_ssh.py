@@ -81,10 +81,10 @@ class SshClient:
         for channel in self._channels:
             channel.close()
         self._channels.clear()
-        if self._session is not None:
-            self._session.close()
+        # Without a log-out, libssh closes its descriptor when Python forgets the session, and that may be much later.
+        logged_out = self._session is not None and self._session.log_out()
         if self._link is not None:
-            self._link.close()
+            self._link.close(for_libssh=logged_out)
         self._session = self._link = None
 
     def _open(self, purpose: str) -> Channel:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shlex
 import signal
 import socket
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._network import connect
 
+_GREETING = 2.0  # seconds to wait for a server's first byte; servers of SSH speak at once
+_TELNET = b"\xff"  # telnet's IAC; SSH begins with text
 _LONGEST_COMPLAINT = 150  # bytes of what a proxy command said last
 
 
@@ -67,16 +70,27 @@ class Link:
         """To wait for what arrives."""
         return self._socket.fileno()
 
+    def is_telnet(self, patience: float) -> bool:
+        """Whether the server begins as those of telnet do. What it says is left for libssh to read."""
+        if self._proxy or not select.select([self._socket], [], [], max(0.0, min(_GREETING, patience)))[0]:
+            return False
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) == _TELNET
+        except OSError:
+            return False
+
     def complaint(self) -> str | None:
         """What the proxy command said when it ended by itself."""
         return self._proxy.complaint() if self._proxy else None
 
-    def close(self) -> None:
-        """Close the socket, and end the proxy command."""
-        # libssh closes a descriptor that it was given after an error, and only then; the number may be another file's by now.
+    def close(self, for_libssh: bool) -> None:
+        """Close the socket, and end the proxy command. ``for_libssh``: also the descriptor that libssh was given."""
         with suppress(OSError):
-            if os.path.sameopenfile(self.for_libssh, self._socket.fileno()):
+            # libssh closes it by itself after an error; the number may be another file's by now.
+            if for_libssh and os.path.sameopenfile(self.for_libssh, self._socket.fileno()):
                 os.close(self.for_libssh)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         if self._proxy:
             self._proxy.end()

@@ -43,7 +43,7 @@ def log_in(options: SshOptions, link: Link) -> LoginSession:
     try:
         session.log_in(link)
     except BaseException:
-        session.close()
+        link.close(for_libssh=session.log_out())
         raise
     return session
 
@@ -65,6 +65,8 @@ class LoginSession(Session):  # type: ignore[misc]
         """The whole log-in."""
         self._link, options = link, self._options
         self._choose_algorithms()
+        if link.is_telnet(self._deadline - time.monotonic()):
+            raise messages.is_telnet(options)
         key = read_private_key(options.where, options.private_key_file, options.passphrase) if options.private_key_file else None
         self._set_time_left()
         try:
@@ -79,6 +81,12 @@ class LoginSession(Session):  # type: ignore[misc]
         if time.monotonic() >= self._deadline:
             raise self._complaint("")  # pylibssh takes it for a success when the time is over
         self.allow()
+
+    def log_out(self) -> bool:
+        """Say good-bye and close. Whether there was still somebody to say it to."""
+        connected = bool(self.is_connected)
+        self.close()
+        return connected
 
     def open_channel(self) -> Channel | None:
         """A channel; None where the router gives none."""

@@ -15,6 +15,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visi
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ssh_link import SshOptions
 
+TELNET_PORT = 23
 _PAGE = "docs/ssh.md"
 _NO_MATCH = re.compile(r"no match for method (?P<what>[^:\n]+): server \[(?P<offer>[^\]]*)\]")
 _CAN_CONTINUE = re.compile(r"Authentication that can continue: (\S+)")
@@ -47,12 +48,30 @@ def unknown_algorithm(options: SshOptions, option: str, algorithm: str) -> Traff
     )
 
 
+def is_telnet(options: SshOptions) -> TrafficError:
+    """Somebody else answers."""
+    return _unreachable(
+        options,
+        "this is a telnet server, and no SSH. Set ansible_connection to homenet.traffic.telnet; or ansible_port to the router's SSH port "
+        "(mostly 22).",
+    )
+
+
 def too_slow(options: SshOptions, shook_hands: bool) -> TrafficError:
     """The time is over."""
     did_not = "did not finish the log-in" if shook_hands else "accepted the connection, but did not finish the SSH handshake"
     return _unreachable(
-        options, f"{did_not} within {options.timeout:g} s. Is this its SSH port (ansible_port)? If it is slow, raise ansible_timeout."
+        options, f"{did_not} within {options.timeout:g} s. {_is_its_port(options)} If it is slow, raise ansible_timeout."
     )
+
+
+def _is_its_port(options: SshOptions) -> str:
+    if options.port == TELNET_PORT:
+        return (
+            f"Port {TELNET_PORT} is telnet's: for that, set ansible_connection to homenet.traffic.telnet; for SSH, set ansible_port to the "
+            "router's SSH port (mostly 22)."
+        )
+    return "Is this its SSH port (ansible_port)?"
 
 
 def proxy_failed(options: SshOptions, complaint: str) -> TrafficError:
@@ -67,7 +86,7 @@ def no_handshake(options: SshOptions, told: str) -> TrafficError:
         return _unreachable(options, _no_match(options, found["what"], found["offer"].split(",")))
     words = _quiet(options, told.removeprefix("ssh connect failed:"))
     return _unreachable(
-        options, f"the SSH handshake failed: {words}. Is this its SSH port (ansible_port), and is another session open?"
+        options, f"the SSH handshake failed: {words}. {_is_its_port(options)} Is another session open?"
     )
 
 

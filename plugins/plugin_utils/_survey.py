@@ -17,7 +17,13 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Ba
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import UNFIT, Finding, acceleration_off, other_table
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import (
+    UNFIT,
+    Finding,
+    acceleration_off,
+    ipv6_unseen,
+    other_table,
+)
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Asked
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import System, TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._results import findings_result, status_result, wan_result
@@ -53,8 +59,10 @@ def survey(router: Router, wish: str = "auto") -> dict[str, Any]:
     backend = made.tried("unreadable", lambda: backends.look(lambda: _addresses_of_hosts(router)))
     wan = made.tried("no_wan", router.wan_interfaces) or ()
     hosts = made.tried("unreadable", router.lan_hosts) if wan else None
-    seen = router.findings(hosts or (), wan, backend is not None and backend.counts_ipv6, thorough=True)
-    found = [*made.lacks, *_elsewhere(backends, backend), *_turned_off(router), *seen]
+    counts_ipv6 = backend is not None and backend.counts_ipv6
+    seen = router.findings(hosts or (), wan, counts_ipv6, thorough=True)
+    unseen = [] if backend is None or counts_ipv6 or router.can_tell_ipv6() else [ipv6_unseen()]
+    found = [*made.lacks, *_elsewhere(backends, backend), *_turned_off(router), *seen, *unseen]
     return {
         "fit": not any(one.code in UNFIT for one in found),
         "system": _told(router.system()),

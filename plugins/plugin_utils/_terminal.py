@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import coverage_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure
-from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Amount, HostUsage, Report
+from ansible_collections.homenet.traffic.plugins.plugin_utils._report import LOW_COVERAGE, Amount, HostUsage, Report, late_lines
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
     cut,
     human_bytes,
@@ -28,7 +28,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._text import (
 )
 
 WIDTH = 100
-WITHOUT_RULE = "hosts without a rule"
+WITHOUT_COUNTER = "hosts without a counter"
 _GAP = "  "
 _UNNAMED = "-"
 
@@ -86,7 +86,7 @@ Line = tuple[str, bool]  # a line of text, and whether it is red
 
 
 def report_table(report: Report) -> str:
-    """A router's report: the heaviest host first, what hosts without a rule used, and the totals."""
+    """A router's report: the heaviest host first, what hosts without a counter used, and the totals."""
     return "\n".join(line for line, _red in _report_lines(report))
 
 
@@ -94,7 +94,7 @@ def _report_lines(report: Report) -> list[Line]:
     lines = wrapped(f"{visible(report.router)}: {report.period.name}, until {report.period.end:%Y-%m-%d %H:%M} UTC", WIDTH)
     rows = [_row(shown_name(host.name), host.ip, host.mac or "", host.amount, report.totals) for host in report.active]
     if report.unattributed and report.unattributed.bytes:
-        rows.append(_row(WITHOUT_RULE, "", "", report.unattributed, report.totals))
+        rows.append(_row(WITHOUT_COUNTER, "", "", report.unattributed, report.totals))
     if rows:
         rows.append(_row("total", "", "", report.totals, report.totals))
         lines += aligned((NAME, IP, MAC, DOWN, SHARE, UP, SHARE), rows, rules_before=[len(rows) - 1])
@@ -102,6 +102,8 @@ def _report_lines(report: Report) -> list[Line]:
         lines.append("Nothing has been counted yet.")
     if report.idle:
         lines.append(_idle_line(report.idle))
+    for line in late_lines(report):
+        lines += wrapped(visible(line), WIDTH, following="  ")
     found = [(line, False) for line in lines]
     if covered := coverage_text(report.coverage):
         found += [(line, report.coverage.low) for line in wrapped(visible(covered), WIDTH, following="  ")]

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shlex
@@ -58,7 +59,7 @@ def main() -> int:
     signal.alarm(seconds)
     spec = LabSpec(servers=SERVERS, **options)
     try:
-        with _pid(pid_file), lab(spec) as network, _inventory(network, folder.resolve()):
+        with _pid(pid_file), _only_one(folder.resolve()), lab(spec) as network, _inventory(network, folder.resolve()):
             _tell(network, folder.resolve())
             if control:
                 listen(control, lambda words: _do(network, *words))
@@ -94,6 +95,21 @@ def _pid(file: Path | None) -> Iterator[None]:
         yield
     finally:
         file.unlink()
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Two labs must not write the same inventory, nor one of them remove the other's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"A lab with the folder {folder} runs already. End it, or give this one another: make lab OPTIONS='--folder /tmp/lab2'")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -75,16 +75,22 @@ def carry_out(shell: Shell, order: Order) -> Done:
 
 
 def bring(shell: Shell, order: Order) -> list[str]:
-    """The commands that changed something. With iptables alone, so that nothing else is asked for."""
+    """As the module ``chain`` does it. The commands that changed something."""
+    return bring_and_count(shell, order)[0]
+
+
+def bring_and_count(shell: Shell, order: Order) -> tuple[list[str], Counted]:
+    """The commands that changed something, and what had been counted before them. With iptables alone, nothing else is asked for."""
     if order.backend != "iptables":
-        return carry_out(shell, order).commands
+        done = carry_out(shell, order)
+        return done.commands, done.before
     router = Router(shell, LINUX, "home", Settings(table=order.table))
     backend = Iptables(router.chains, both_tables=order.state != "empty")
     router.foresee(READING, backend.listing())
     backend.look()
     commands: list[str] = []
     backend.bring(order.state, order.hosts, router.wan_interfaces(), order.prune, commands)
-    return commands
+    return commands, backend.final() or backend.before()
 
 
 class Line(Protocol):
@@ -151,9 +157,13 @@ class ExecLine:
         return list(self._passed)
 
     def bring(self, order: Order) -> list[str]:
+        return self.bring_and_count(order)[0]
+
+    def bring_and_count(self, order: Order) -> tuple[list[str], Counted]:
+        """See ``bring_and_count`` above."""
         self._left = list(self._limits)
         self._cut.clear()
-        return bring(Shell(self._run, "home"), order)
+        return bring_and_count(Shell(self._run, "home"), order)
 
     def limit(self, up: int | None = None, down: int | None = None) -> None:
         self._limits = [up, down]

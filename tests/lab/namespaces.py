@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SYSTEM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 IPTABLES = shutil.which("iptables-legacy", path=SYSTEM_PATH) or "iptables-legacy"
 NETNS = Path("/run/netns")
+RUNS = Path("/run/homenet-traffic-lab")  # a file for each run that has namespaces, locked as long as its process lives
 
 
 def program(name: str) -> str:
@@ -64,18 +67,48 @@ def end(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def namespaces(*roles: str) -> Iterator[tuple[str, ...]]:
-    """One namespace for each role, removed at the end with all that is in it."""
+    """One namespace for each role, removed at the end with all that is in it; and by a later run where this one was killed."""
+    remove_orphans()
     run_id = uuid.uuid4().hex[:6]
     names = tuple(f"hnt{run_id}-{role}" for role in roles)
     made: list[str] = []
-    try:
-        for name in names:
-            add(name)
-            made.append(name)
-        yield names
-    finally:
-        for name in made:
-            remove(name)
+    with _alive(run_id):
+        try:
+            for name in names:
+                add(name)
+                made.append(name)
+            yield names
+        finally:
+            for name in made:
+                remove(name)
+
+
+@contextmanager
+def _alive(run_id: str) -> Iterator[None]:
+    """Show others that this run is not over. The kernel gives the lock back, however the process ends."""
+    RUNS.mkdir(exist_ok=True)
+    with (RUNS / run_id).open("x") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            (RUNS / run_id).unlink(missing_ok=True)
+
+
+def remove_orphans() -> None:
+    """What runs left that were killed. Only where a run's own file says so; a name alone is no proof."""
+    for file in RUNS.iterdir() if RUNS.exists() else ():
+        if not re.fullmatch("[0-9a-f]{6}", file.name):
+            continue
+        with suppress(FileNotFoundError), file.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # it lives
+            for left in NETNS.glob(f"hnt{file.name}-*"):
+                with suppress(RuntimeError):  # another run does the same
+                    remove(left.name)
+            file.unlink()
 
 
 def add(name: str) -> None:

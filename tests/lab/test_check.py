@@ -113,7 +113,7 @@ def test_a_router_with_nftables_only(tmp_path: Path) -> None:
     assert checked.status == 0, checked.out
     assert "Firewall   no iptables; nftables 1." in checked.out
     assert "not installed; it would be the nftables table homenet_traffic" in " ".join(checked.out.split())
-    assert "\nFit. Counting is not installed yet" in checked.out
+    assert "\nFit for counting. Counting is not installed yet" in checked.out
     assert wished.status == 2
     assert "has nftables and no iptables. Set traffic_backend to auto or nftables." in " ".join(wished.out.split())
     assert counted.recap()["changed"] == 1
@@ -131,4 +131,13 @@ def test_findings_over_telnet_and_after_a_set_up(tmp_path: Path) -> None:
         assert "\n! Flow offloading is on (in OpenWrt's settings)" in run.out
         assert "\n! By its name, attic-router (192.168.1.11) is a router" in run.out
     words = " ".join(checked.out.split())
-    assert "Fit, but not for all traffic: see the lines that begin with an exclamation mark. Counting is installed." in words
+    assert "Fit for counting, but not for all traffic: see the lines that begin with an exclamation mark. Counting is installed." in words
+
+
+def test_ipv6_over_a_command_line_that_does_not_count_it(tmp_path: Path) -> None:
+    with lab(hosts=1, servers=("broadcom",), ipv6=True) as network:
+        network.ping(network.hosts[0])
+        checked = Control(tmp_path).playbook(Place(*network.at("broadcom")), "check")
+    assert checked.status == 0, checked.out
+    assert "\nhome: fit for counting, but not for all traffic (" in checked.out
+    assert "\n! IPv6 passes this router and is not counted here" in checked.out

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _chains
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Direction, State
 from lab import engine
 from lab.engine import LINES, Line, Order, Stops, TrafficError
 from lab.network import Lab, lab
@@ -145,7 +148,7 @@ def test_a_lock_taken_in_the_middle_and_kept(network: Lab, lock: Lock) -> None:
         stops.reset()
         way.bring(PRESENT)
         changes = [number for number, call in enumerate(stops.calls, 1) if "-nvxL" not in call]
-        for number in {changes[len(changes) // 2], changes[-1]}:
+        for number in sorted({changes[len(changes) // 2], changes[-1]}):
             way.bring(Order("absent"))
             before = firewall(network)
             with stops.at(number, "before", lock.take), pytest.raises(TrafficError, match="held the lock .* Run it again"):
@@ -185,7 +188,7 @@ class Neighborhood:
         self.network = network
         self.stops = Stops(network)
         self.ours, self.theirs = engine.ExecLine(network), engine.ExecLine(network)
-        self._packets = packets
+        self.packets = packets
         packets.once()
         self._bare = network.box.tool("iptables-save", "-c")
         before = network.everything().total
@@ -201,7 +204,7 @@ class Neighborhood:
     def they_bring(self, order: Order) -> None:
         """And somebody uses the link."""
         self.theirs.bring(order)
-        self._packets.once()
+        self.packets.once()
 
     def calls(self, first: Order | None, order: Order) -> int:
         """How many calls of iptables an order takes when nobody comes in between."""
@@ -249,12 +252,40 @@ def test_another_sets_up_while_we_remove(neighborhood: Neighborhood) -> None:
         assert [rule for rule, _counted in after.foreign] == [rule for rule, _counted in foreign], number
 
 
+@pytest.mark.parametrize("state", ["empty", "absent"])
+def test_what_passes_until_counting_stops_is_told(neighborhood: Neighborhood, state: State) -> None:
+    """Somebody uses the link between any two commands."""
+    last = neighborhood.calls(PRESENT, Order(state))
+    stopped = next((number for number, call in enumerate(neighborhood.stops.calls, 1) if "-D FORWARD" in call), last)
+    for number in range(1, min(last, stopped + 2) + 1):
+        neighborhood.prepare(PRESENT)
+        counting: list[bool] = []
+
+        def use_the_link(counted: list[bool]) -> None:
+            counted.append({"*filter -A FORWARD -j TRAFFIC", "*filter -A TRAFFIC -i ppp0"} <= set(firewall(neighborhood.network).rules()))
+            neighborhood.packets.once()
+
+        with neighborhood.stops.at(number, "before", partial(use_the_link, counting)):
+            _commands, told = neighborhood.ours.bring_and_count(Order(state))
+        expected = list(neighborhood.passed.values()) if counting == [True] else [(0, 0), (0, 0)]
+        assert [total(told, "download"), total(told, "upload")] == expected, number
+
+
+def total(told: Counted, way: Direction) -> tuple[int, int]:
+    found = [*(host[way] for host in told.hosts.values()), told.rest[way] if told.rest else None]
+    return sum(one.packets for one in found if one), sum(one.bytes for one in found if one)
+
+
+@dataclass(frozen=True)
 class OtherNode(LabControl):
     """One whose run lock is its own, as on another machine."""
 
+    temporary: tempfile.TemporaryDirectory[str] = field(default_factory=partial(tempfile.TemporaryDirectory, prefix="hnt"))
+    """Not below ``folder``: Ansible makes a socket in it, and the path of one must be short."""
+
     def command(self, *words: str) -> Sequence[str]:
         """See Control."""
-        return ["env", f"TMPDIR={self.folder}", *super().command(*words)]
+        return ["env", f"TMPDIR={self.temporary.name}", *super().command(*words)]
 
 
 @pytest.mark.parametrize("second", [LabControl, OtherNode], ids=["one machine", "two machines"])

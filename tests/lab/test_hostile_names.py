@@ -122,6 +122,20 @@ def test_a_name_that_breaks_its_line_costs_no_more_than_names(tmp_path: Path, wa
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_the_only_file_of_names_is_broken(tmp_path: Path, way: Way) -> None:
+    """A device on the network must not be able to keep the report from being made."""
+    with lab(hosts=2, servers=servers(way)) as network:
+        for name in ("/etc/hosts", "/etc/ethers"):
+            network.path(name).unlink(missing_ok=True)
+        control = LabControl(tmp_path, network, way)
+        for name in (*BREAKING, b"x" * 100_000, b"\n" * 5000):
+            network.set_names([b"ali-laptop", name])
+            out = counted(control)
+            assert_inert(control, out)
+            assert "the answer to `cat /tmp/dhcp.leases` was not understood" in " ".join(out.split()) or set(name) <= set(b"x\n"), name
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_the_prompt_is_a_name(tmp_path: Path, way: Way) -> None:
     with lab(hosts=2, servers=servers(way)) as network:
         network.set_names([PROMPT, PROMPT])

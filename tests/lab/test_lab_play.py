@@ -16,6 +16,8 @@ from typing import IO
 import pytest
 from control import Control
 
+from lab.namespaces import NETNS, namespaces, remove_orphans
+
 PROGRAM = str(Path(__file__).parent)
 
 
@@ -66,3 +68,45 @@ def test_logins_commands_and_end(playground: subprocess.Popen[str], tmp_path: Pa
     assert playground.wait(20) == 0
     assert not key.parent.exists()
     assert not Path(inventory).exists()
+
+
+def test_a_second_one_in_the_same_folder_is_refused(playground: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert playground.stdout
+    until(playground.stdout, "Ctrl-C")
+    words = [sys.executable, PROGRAM, "--folder", str(tmp_path / "lab")]
+    second = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert f"A lab with the folder {tmp_path / 'lab'} runs already. End it, or give this one another" in second.stderr
+    assert (tmp_path / "lab/inventory.json").exists()
+    playground.send_signal(signal.SIGINT)
+    assert playground.wait(20) == 0
+
+
+ORPHAN = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from lab.namespaces import namespaces
+with namespaces("orphan") as names:
+    print(*names, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next() -> None:
+    def run() -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", ORPHAN, str(Path(PROGRAM).parent)], stdout=subprocess.PIPE, text=True)
+
+    with run() as killed, run() as alive:
+        assert killed.stdout
+        assert alive.stdout
+        dead, other = killed.stdout.readline().strip(), alive.stdout.readline().strip()
+        killed.kill()
+        killed.wait(10)
+        assert (NETNS / dead).exists()
+        with namespaces("next"):
+            assert not (NETNS / dead).exists()
+            assert (NETNS / other).exists()
+        alive.kill()
+        alive.wait(10)
+        remove_orphans()
+        assert not (NETNS / other).exists()

@@ -90,6 +90,13 @@ def test_host_keys(control: Control, server: Server, tmp_path: Path, variables: 
     assert not (tmp_path / "known_hosts").exists()
 
 
+def test_openssh_does_not_know_the_key(control: Control, server: Server, tmp_path: Path) -> None:
+    given = {"ansible_connection": "ansible.builtin.ssh", "ansible_ssh_common_args": f"-o UserKnownHostsFile={tmp_path / 'none'}"}
+    found = control.module(Place(server.host, server.port, password=""), "lan_hosts_info", **given).result()
+    assert found["_state"] == "UNREACHABLE!"
+    assert "Its host key is not known, or another one than it was. If that is the router's own, accept it by logging in" in found["msg"]
+
+
 @pytest.mark.parametrize("way", ["ansible_private_key_file", "ansible_ssh_private_key_file", "--private-key"])
 def test_a_key(control: Control, server: Server, way: str) -> None:
     key = str(server.keys.user)

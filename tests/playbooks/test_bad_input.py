@@ -45,6 +45,15 @@ def test_port_closed(control: Control) -> None:
         says_no(control.module(router, "chain"), router, "UNREACHABLE!", "the connection was refused", "ansible_port")
 
 
+def test_openssh_meets_telnet(control: Control) -> None:
+    with serve(RouterSpec(password="")) as routers:
+        given = {"ansible_connection": "ansible.builtin.ssh", "ansible_timeout": 2, "ansible_ssh_retries": 0}
+        run = control.playbook(routers[0], "hosts", **given)
+    assert run.status == 4, run.out
+    assert "Is this its SSH port (ansible_port), and not telnet's?" in " ".join(run.out.split())
+    assert "\\x0d" not in run.out.partition("It failed on")[2], "its two lines are one in the list"
+
+
 def test_name_unknown(control: Control) -> None:
     with serve() as routers:
         routers[0].host = "no-such-router.invalid"
@@ -131,7 +140,9 @@ def test_another_session_is_open(control: Control) -> None:
     [
         ({"chain": "FORWARD"}, "traffic_chain: 'FORWARD' is a name of iptables' own"),
         ({"chain": "a;reboot"}, "traffic_chain: 'a;reboot' cannot name a chain"),
-        ({"hosts": ["192.168.1.2", "$(reboot)"]}, "traffic_hosts: '$(reboot)' is not an IPv4 address"),
+        ({"hosts": ["192.168.1.2", "$(reboot)"]}, "traffic_hosts: '$(reboot)' is not an address. List the addresses of devices, IPv4 or"),
+        ({"hosts": ["192.168.1.0/24"]}, "traffic_hosts: '192.168.1.0/24' is not an address."),
+        ({"hosts": ["fe80::1"]}, "traffic_hosts: 'fe80::1' is not the address of a host."),
         ({"wan_interfaces": ["ppp0; reboot"]}, "traffic_wan_interfaces: 'ppp0; reboot' cannot name an interface"),
     ],
 )

@@ -96,7 +96,7 @@ def test_each_round_is_shown_as_it_comes(control: Control) -> None:
     assert len(re.findall(answer, run.out, re.MULTILINE)) == 3
     table = rows(run)
     start = table.index(["NAME", "IP", "DOWN", "SHARE", "UP", "SHARE"])
-    assert [row[0] for row in table[start + 1 : start + 4]] == ["living-room-tv", "ali-laptop", "others (no rule yet)"]
+    assert [row[0] for row in table[start + 1 : start + 4]] == ["living-room-tv", "ali-laptop", "others (no counter)"]
     assert table[start + 5][0] == "all that passed ppp0"
     assert "13 idle hosts: " in run.out
     assert "not counted" not in run.out
@@ -127,7 +127,7 @@ def test_without_a_chain(control: Control) -> None:
     with serve() as routers:
         run = control.playbook(routers[0], "live", "-e", "traffic_interval=60")
     assert run.status == 2, run.out
-    assert "there is no chain TRAFFIC in the table filter, so nothing has been counted. Run setup_traffic first" in run.out
+    assert "counting is not installed (there is no chain TRAFFIC in the table filter), so nothing has been counted. Run" in run.out
     assert run.recap()["failed"] == 1
 
 
@@ -139,7 +139,7 @@ def test_the_chain_is_emptied_between_the_readings(control: Control) -> None:
         with between_readings(home, lambda: (words := next(happenings)) and run_iptables(home.firewall, words, home.spec.dialect)):
             done = control.module(home, "counters_info", interval=0.2)
     assert done.result()["_state"] == "FAILED!"
-    assert "the two readings cannot be compared: between them the chain was emptied or made anew. Run it again." in done.out
+    assert "the two readings cannot be compared: between them the counters were emptied or made anew. Run it again." in done.out
 
 
 @pytest.mark.parametrize("which", [0, 1])

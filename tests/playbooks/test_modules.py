@@ -137,6 +137,17 @@ def test_the_firmware_puts_its_rules_in_front_and_the_interface_changes(control:
         assert after["chain"]["problems"] == []
 
 
+def test_the_router_itself_is_no_host(control: Control) -> None:
+    with serve() as routers:
+        found = control.module(routers[0], "chain", hosts=["192.168.1.2", "192.168.1.1"]).result()
+        assert found["_state"] == "CHANGED"
+        assert [one["ip"] for one in found["counters"]] == ["192.168.1.2"]
+        assert "names 192.168.1.1, which is the router itself" in found["notes"][0]
+        alone = control.module(routers[0], "chain", hosts=["192.168.1.1"]).result()
+        assert alone["_state"] == "FAILED!"
+        assert "List the addresses of devices" in alone["msg"]
+
+
 def test_router_info(control: Control) -> None:
     zero, rest = "0" * 32, "00000400 00000001 00000000 00000001"
     routes = f"{zero} 00 {zero} 00 {zero} {rest}     ppp0\n20010db8{zero[8:]} 40 {zero} 00 {zero} {rest}      br0\n"
@@ -165,8 +176,29 @@ def test_router_info_of_a_router_that_lacks_things(control: Control) -> None:
         found = control.module(routers[0], "router_info").result()
         assert (found["_state"], found["fit"]) == ("SUCCESS", False)
         assert [one["code"] for one in found["findings"]] == ["no_iptables", "no_wan"]
+        required = control.module(routers[0], "router_info", require_fit=True).result()
+        assert (required["_state"], [one["code"] for one in required["findings"]]) == ("FAILED!", ["no_iptables", "no_wan"])
+        assert "nothing can be counted. " in required["msg"]
         assert (found["iptables"], found["wan"], found["hosts"], found["chain"]) == (None, [], None, None)
         assert found["lan"]
+
+
+@pytest.mark.parametrize(
+    ("no_command", "files", "told"),
+    [
+        ("cat", {}, ["ipv6_unseen"]),
+        ("", {}, []),  # no such files: a kernel without IPv6
+        ("", {"/proc/sys/net/ipv6/conf/all/forwarding": "0\n", "/proc/net/ipv6_route": "\n"}, []),
+    ],
+)
+def test_whether_ipv6_is_forwarded_cannot_always_be_seen(
+    control: Control, no_command: str, files: dict[str, str], told: list[str]
+) -> None:
+    with serve(RouterSpec(files=files)) as routers:
+        routers[0].set_faults(no_command=no_command)
+        found = control.module(routers[0], "router_info").result()
+    assert [one["code"] for one in found["findings"]] == told
+    assert found["fit"]
 
 
 def test_a_survey_ends_with_its_connection(control: Control) -> None:

@@ -37,7 +37,7 @@ def test_from_set_up_to_removal(control: Control) -> None:
         router = routers[0]
         untouched = router.foreign_firewall()
         preview = control.playbook(router, "setup_traffic", "--check", "--diff")
-        assert "home: would run 35 commands" in preview.out
+        assert "home: would run 35 commands; nothing was changed." in preview.out
         assert "+iptables -A TRAFFIC -i ppp0 -d 192.168.1.2 -j RETURN" in preview.out
         assert router.foreign_firewall(chain="") == untouched
         assert "counting 15 hosts on ppp0, after 35 commands." in control.playbook(router, "setup_traffic").out
@@ -88,13 +88,37 @@ def test_check(control: Control) -> None:
         assert "System     firmware 3.12L.04.A2pB023k.d20k_rc2" in run.out
         assert "\n! Broadcom's flow cache is loaded" in run.out
         assert "\n! ppp0 has a private address (192.168.0.20): another router stands" in run.out
-        assert "\nFit, but not for all traffic" in run.out
+        assert "\nhome: fit for counting, but not for all traffic (" in run.out
+        assert "\nFit for counting, but not for all traffic: see" in run.out
+        assert "Whether this router forwards IPv6" not in run.out
+
+        routers[0].set_faults(no_command="cat")
+        run = control.playbook(routers[0], "check")
+        assert run.status == 0, run.out
+        assert "\nWhether this router forwards IPv6 cannot be seen over this command line." in run.out, "no warning"
 
         routers[0].set_faults(no_iptables=True)
         run = control.playbook(routers[0], "check")
-        assert run.status == 0, "what was found is no failure"
+        assert run.status == 2, "nothing can be counted"
+        assert run.recap()["failed"] == 1
+        assert "\nhome: not fit for counting (" in run.out
         assert "Firewall   no iptables" in run.out
-        assert "\nNot fit: 127.0.0.1 port" in run.out
+        assert "\nNot fit for counting: 127.0.0.1 port" in run.out
+        assert run.out.index("Nothing can be counted on home") > run.out.index("\nNot fit for counting"), "the text comes first"
+
+
+def test_check_of_several(control: Control) -> None:
+    """Each router has its own status in the recap."""
+    with serve(*fleet(3, hosts=2)) as routers:
+        names = [router.spec.name for router in routers]
+        routers[1].set_faults(no_iptables=True)
+        run = control.playbook(routers, "check")
+    assert run.status == 2, run.out
+    assert [run.recap(name)["failed"] for name in names] == [0, 1, 0]
+    assert f"\n{names[0]}: fit for counting (" in run.out
+    assert f"\n{names[1]}: not fit for counting (" in run.out
+    assert "Firewall   no iptables" in run.out
+    assert "It failed on" not in run.out, "it is told like the others"
 
 
 def test_a_failed_router_does_not_spoil_the_others(control: Control) -> None:
@@ -141,6 +165,70 @@ def test_the_only_router_is_unreachable(control: Control, playbook: str) -> None
     assert run.recap()["unreachable"] == 1
     assert "the connection was refused" in run.out
     assert "Traceback" not in run.out
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_all_of_several_routers_are_unreachable(control: Control, playbook: str) -> None:
+    """The task that is for all of them must run though none of them is left in the play."""
+    run = control.playbook([Place("127.0.0.1", 1, name) for name in ("cabin", "home", "shop")], playbook)
+    assert run.status == 4, run.out
+    assert [run.recap(name)["unreachable"] for name in ("cabin", "home", "shop")] == [1, 1, 1]
+    for name in ("cabin", "home", "shop"):
+        assert f"\n! {name}: 127.0.0.1 port 1: the connection was refused" in run.out
+    assert "Traceback" not in run.out
+    assert run.out.count("cabin: 127.0.0.1 port 1: the connection was refused") == 1, "said once, in the list"
+    if playbook == "report":
+        rows = json.loads((control.folder / "reports/index.json").read_text(encoding="utf-8"))["routers"]
+        assert [(row["router"], row["error"]["unreachable"]) for row in rows] == [("cabin", True), ("home", True), ("shop", True)]
+
+
+@pytest.mark.parametrize("playbook", ["hosts", "report", "live"])
+def test_the_first_router_is_unreachable(control: Control, playbook: str) -> None:
+    """It runs the task for all of them; its error is not theirs, and none of them is asked less often for it."""
+    with serve(*fleet(2, hosts=2)) as routers:
+        control.playbook(routers, "setup_traffic")
+        off = Place("127.0.0.1", 1, "attic")
+        run = control.playbook([off, *routers], playbook, traffic_repeat=2, traffic_interval=1)
+    assert run.status == 4, run.out
+    assert "\n! attic: 127.0.0.1 port 1: the connection was refused" in run.out
+    assert (run.recap("attic")["unreachable"], run.recap("attic")["failed"]) == (1, 0)
+    for router in routers:
+        assert run.out.count(f"\n{router.spec.name}: ") == (2 if playbook == "live" else 1), run.out
+        assert (run.recap(router.spec.name)["unreachable"], run.recap(router.spec.name)["failed"]) == (0, 0)
+
+
+def test_an_error_is_not_lost_when_the_first_router_is_unreachable(control: Control) -> None:
+    """In a play of a user's own, where router_info does not fail by itself."""
+    look = {"homenet.traffic.router_info": {}, "register": "traffic_reading"}
+    show = {"homenet.traffic.show": {"what": "check"}, "run_once": True, "ignore_errors": "{{ false }}"}
+    play = [{"hosts": "routers", "gather_facts": False, "vars": {"traffic_first_stays": True}, "tasks": [look, show]}]
+    (control.folder / "own.yml").write_text(json.dumps(play), encoding="utf-8")
+    with serve() as routers:
+        routers[0].set_faults(no_iptables=True)
+        inventory = control.inventory([Place("127.0.0.1", 1, "attic"), *routers], {})
+        run = control.run("ansible-playbook", "-i", str(inventory), "own.yml")
+    assert run.status == 4, run.out
+    assert "attic is unreachable, as was said above. Nothing can be counted on home" in run.out
+
+
+def test_the_first_router_is_unreachable_and_nothing_can_be_written(control: Control) -> None:
+    (control.folder / "reports").write_text("not a directory")
+    with serve() as routers:
+        control.playbook(routers, "setup_traffic")
+        run = control.playbook([Place("127.0.0.1", 1, "attic"), *routers], "report")
+    assert run.status == 4, run.out
+    assert "The directory reports cannot be made" in run.out
+    assert run.recap("attic")["unreachable"] == 1
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_variable_that_cannot_be_used_is_never_ignored(control: Control, reachable: bool) -> None:
+    with serve() as routers:
+        control.playbook(routers, "setup_traffic")
+        router = routers[0] if reachable else Place("127.0.0.1", 1)
+        run = control.playbook(router, "report", traffic_report_dir="{{ 1 / 0 }}")
+    assert run.status == 2, run.out
+    assert run.recap()["failed"] == 1
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)

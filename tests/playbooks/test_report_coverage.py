@@ -75,7 +75,7 @@ def test_what_cannot_be_compared_is_not_known(control: Control) -> None:
         control.playbook(home, "setup_traffic")
         flushed = control.playbook(home, "report")
         assert report_of(control)["coverage"] == UNKNOWN
-        assert "is not known: the chain was emptied or made anew." in flushed.out.replace("\n  ", " ")
+        assert "is not known: the counters were emptied or made anew." in flushed.out.replace("\n  ", " ")
 
         home.restart()
         control.playbook(home, "setup_traffic")
@@ -115,3 +115,17 @@ def test_with_a_limit_and_after_a_failure(control: Control) -> None:
         control.playbook(routers, "report")
         assert report_of(control, "router0002")["coverage"] == {"download": 25.0, "upload": 100.0}, "of all since its last report"
         assert report_of(control, "router0001")["coverage"] == UNKNOWN
+
+
+def test_a_host_that_came_later_is_named(control: Control) -> None:
+    """In the terminal and in every format that people read; the next report still knows it."""
+    with serve(RouterSpec(hosts=2)) as routers:
+        home = routers[0]
+        control.playbook(home, "setup_traffic", traffic_hosts=["192.168.1.2"])
+        home.use_link("192.168.1.2", MB, MB)
+        assert "First counted" not in control.playbook(home, "report").out
+        control.playbook(home, "setup_traffic")
+        home.use_link("192.168.1.3", MB, MB)
+        shown = [control.playbook(home, "report").out for _time in range(2)]
+    for text in (*shown, *((control.folder / f"reports/home.{form}").read_text(encoding="utf-8") for form in ("html", "md"))):
+        assert re.search(r"First counted after `?20[0-9-]+`? `?[0-9:]+`? UTC: `?sara-phone`?\.", text), text

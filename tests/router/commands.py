@@ -43,7 +43,7 @@ def answer(system: System, line: str) -> str:
         "iptables": _iptables, "defaultgateway": _defaultgateway,
     }  # fmt: skip
     handler = handlers.get(words[0])
-    return handler(system, words, line) if handler else unrecognized(system, line)
+    return handler(system, words, line) if handler and words[0] != system.option("no_command") else unrecognized(system, line)
 
 
 def unrecognized(system: System, line: str) -> str:

@@ -31,6 +31,7 @@ class EmulatedSystem:
             "arp_blank_line": "yes" if spec.arp_blank_line else "no",
             "lanhosts_layout": spec.lanhosts_layout,
             "lan": spec.lan,
+            "no_command": self._router.faults.no_command,
             "software": "3.12L.04.A2pB023k.d20k_rc2",
         }
         return options[name]

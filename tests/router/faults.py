@@ -70,6 +70,8 @@ class Faults:
     """Send the echo and the answer apart, with Nagle's algorithm on, as BusyBox's telnetd does."""
 
     # The state of the device
+    no_command: str = ""
+    """A command that the firmware does not have."""
     no_iptables: bool = False
     no_arp: bool = False
     no_default_route: bool = False

@@ -49,12 +49,14 @@ class RealSystem:
             "arp_blank_line": "yes" if self._spec.arp_blank_line else "no",
             "lanhosts_layout": self._spec.lanhosts_layout,
             "lan": self._spec.lan,
+            "no_command": "",
             "software": f"real kernel {os.uname().release}",
         }
         return options[name]
 
     def files(self) -> dict[str, str]:
-        return {name: _read(name) for name in ("/proc/modules", "/proc/version")}
+        names = ("/proc/modules", "/proc/version", "/proc/sys/net/ipv6/conf/all/forwarding", "/proc/net/ipv6_route")
+        return {name: _read(name) for name in names if os.path.exists(name)}
 
     def uptime(self) -> float:
         return float(_read("/proc/uptime").split()[0])

@@ -49,18 +49,6 @@ def test_patterns_that_match_nothing(pattern: object) -> None:
     assert 'ansible_password: "{{ vault_home_password }}"' in message
 
 
-@pytest.mark.parametrize(
-    ("pattern", "limit", "one"),
-    [
-        ("routers", None, False), ("routers", "", False), ("home", None, True), ("mountains", "", True), ("routers", "home", True),
-        ("routers", "web", False), ("routers", "mountains", True), ("routers", "ho*", True), ("routers", "home,cabin", False),
-        ("routers", "!home", True), ("nosuch", "", False), ("routers", "home:cabin", False),
-    ],
-)  # fmt: skip
-def test_is_one_host(pattern: str, limit: str | None, one: bool) -> None:
-    assert routers.is_one_host(pattern, GROUPS, limit) is one
-
-
 @pytest.mark.parametrize("value", [3, "3", " 3 "])
 def test_rounds(value: object) -> None:
     assert rounds.FilterModule().filters()["rounds"](value) == [1, 2, 3]

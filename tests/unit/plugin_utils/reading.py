@@ -54,7 +54,7 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
         "hosts",
         "ethers",
     ),
-    "routes": ("route", "ip_route"),
+    "routes": ("route", "ip_route", "proc_net_route", "edgeos_route"),
     "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
     "addresses": ("ip_addr", "ifconfig_addresses", "ifconfig_flags_addresses"),
     "uptime": ("proc_uptime", "uptime", "sysinfo"),
@@ -247,14 +247,19 @@ def answers(name: str, text: str) -> list[str]:
     if "prompted" in words:
         return _between(text, _prompt_of(text).match)
     if "echo" in words:
-        commands = set(what.split("_"))
-        return _between(text, lambda line: bool(line.split()) and line.split()[0] in commands)
+        return _between(text, _echo_in(text, set(what.split("_"))))
     return [text]
+
+
+def _echo_in(text: str, named: set[str]) -> Callable[[str], bool]:
+    """What tells an echoed command: it is the first line, or has no other words than the file's name."""
+    first = next(line for line in text.split("\n") if line.strip())
+    return lambda line: line == first or (bool(line.split()) and {word.lstrip("-") for word in line.split()} <= named)
 
 
 def _prompt_of(text: str) -> re.Pattern[str]:
     """What starts the lines of this text that show a prompt, learned from its first line. A shell's names its folder."""
-    found = _PROMPT.match(visible(text))
+    found = _PROMPT.match(visible(text).lstrip("\n"))
     assert found, "no prompt in the first line of a text that should have one"
     start = found["start"].strip()
     account = re.match(r"\[?[^\s@]+@[^\s:\]]+", start)
@@ -270,4 +275,4 @@ def _between(text: str, is_command: Callable[[str], Any]) -> list[str]:
             found.append([])
         else:
             found[-1].append(line)
-    return ["\n".join(lines) for lines in found[1:] if "".join(lines).strip()]
+    return ["\n".join(lines) for lines in found[1:] if quiet("\n".join(lines)).strip()]

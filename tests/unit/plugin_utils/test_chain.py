@@ -191,14 +191,29 @@ def test_prune() -> None:
     ]
 
 
-def test_empty_takes_the_marker_first_and_leaves_the_jump() -> None:
+def test_empty_stops_counting_takes_the_marker_first_and_leaves_the_jump() -> None:
     seen = observed(["-i ppp0 -d 10.0.0.2 -j RETURN", "-s 127.1.1.1 -d 127.2.2.2", "-o ppp0"], JUMP)
     assert [command(SETTINGS, step) for step in plan_empty(SETTINGS, seen)] == [
+        "iptables -j TRAFFIC -D FORWARD",
         "iptables -s 127.1.1.1 -d 127.2.2.2 -D TRAFFIC",
         "iptables -i ppp0 -d 10.0.0.2 -j RETURN -D TRAFFIC",
         "iptables -o ppp0 -D TRAFFIC",
+        "iptables -j TRAFFIC -I FORWARD 1",
     ]
     assert simulate(SETTINGS, seen, plan_empty(SETTINGS, seen)) == observed([], JUMP)
+
+
+@pytest.mark.parametrize(
+    ("chain", "forward", "steps"),
+    [
+        ([], JUMP, []),
+        ([], [], ["-j TRAFFIC -I FORWARD 1"]),
+        (["-i ppp0"], [], ["-i ppp0 -D TRAFFIC", "-j TRAFFIC -I FORWARD 1"]),
+    ],
+)
+def test_empty_goes_on_where_it_was_cut_off(chain: list[str], forward: list[str], steps: list[str]) -> None:
+    found = [command(SETTINGS, step) for step in plan_empty(SETTINGS, observed(chain, forward))]
+    assert found == [f"iptables {step}" for step in steps]
 
 
 def test_absent_takes_the_jumps_first_and_the_chain_last() -> None:

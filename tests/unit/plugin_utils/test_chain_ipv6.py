@@ -79,7 +79,7 @@ def test_a_listing_of_an_old_version_and_of_a_new_one() -> None:
     assert rest and (rest["download"], rest["upload"]) == (rule_counter(90), rule_counter(80))
     assert plan_present(SETTINGS, seen, Wanted(("2001:db8:1::3",), ("ppp0",), family=6), MARKER) == ()
     assert "ip6tables -A TRAFFIC -i ppp0 -d 2001:db8:1::3/128 -j RETURN" in as_commands(SETTINGS, seen)
-    assert command(SETTINGS, plan_empty(SETTINGS, seen)[1]) == "ip6tables -i ppp0 -d 2001:db8:1::3/128 -j RETURN -D TRAFFIC"
+    assert command(SETTINGS, plan_empty(SETTINGS, seen)[2]) == "ip6tables -i ppp0 -d 2001:db8:1::3/128 -j RETURN -D TRAFFIC"
 
 
 def rule_counter(packets: int) -> object:

@@ -35,6 +35,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state impor
 from router.router import Router
 from router.spec import RouterSpec
 
+pytestmark = pytest.mark.thorough
+
 SETTINGS = Settings()
 MARKER = Marker("127.81.4.9", "127.200.7.33")
 POOL = ("192.168.1.2", "192.168.1.3", "192.168.1.12", "192.168.1.20")

@@ -38,6 +38,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Ch
 from router.router import Router
 from router.spec import RouterSpec
 
+pytestmark = pytest.mark.thorough
+
 SETTINGS = Settings(full=2)
 MARKER = Marker("127.81.4.9", "127.200.7.33")
 POOL = (

@@ -20,6 +20,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import erro
 ROOT = Path(__file__).parents[3]
 FOLDERS = (ROOT / "tests/unit/fixtures/dialogue", Path(os.environ.get("HOMENET_SAMPLES", ROOT.parent / "shared/samples")))
 NAMES = {"failed": "login_failed", "busy": "session_busy", "user": "login_prompt", "password": "login_prompt"}
+REFUSALS = ("refused", "busy", "lockout", "failed")
 
 
 def sessions() -> Iterator[object]:
@@ -42,6 +43,8 @@ def events_of(text: str) -> list[str]:
         at += 1
         state = moment(pending, profile)
         line_ends = at == len(text) or text[at] in "\r\n"
+        if state in REFUSALS and not line_ends:
+            continue  # the whole line tells what kind it is
         if state is None and line_ends:
             state = lenient_prompt(pending) or error_in(pending, profile)
         if state is None:
@@ -56,7 +59,8 @@ def events_of(text: str) -> list[str]:
         if state == "prompt":
             prompt = shown.strip()
             found += ["banner"] if before else []
-        if not (state == "password" and found and found[-1] == "login_prompt" and not before):
+        repeated = state in REFUSALS and found[-1:] == [NAMES.get(state, state)]  # it can take two lines to say so
+        if not repeated and not (state == "password" and found and found[-1] == "login_prompt" and not before):
             found.append(NAMES.get(state, state))
         pending = ""
     return found
@@ -64,7 +68,7 @@ def events_of(text: str) -> list[str]:
 
 def lenient_prompt(pending: str) -> str | None:
     """A prompt behind a text without a line end, and a command behind it."""
-    return "prompt" if re.search(r"[^\n]+ > \w+$", pending) else None
+    return "prompt" if re.search(r"[^\n]+ > \w[\w ]*$", pending) else None
 
 
 def error_in(pending: str, profile: _profile.Profile) -> str | None:

@@ -42,6 +42,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_text import r
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import visible
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 
+pytestmark = pytest.mark.thorough
+
 MARKER = "0123456789abcdef"
 
 # What may come out, said once more and apart from the code. No verdict but return, jump and goto; no table but ours.

@@ -125,7 +125,8 @@ def test_a_cut_output_never_changes_what_stands_before_the_cut(one: tuple[Kind, 
         found = flat(parse(kind, template(name), text[:at]))
     except ParseError:
         return
-    sure = found if text[:at].endswith("\n") else found[:-1]
+    # What a system says of itself is one record of several lines.
+    sure = found if text[:at].endswith("\n") and kind != "system" else found[:-1]
     assert sure == flat(parse(kind, template(name), text))[: len(sure)]
 
 

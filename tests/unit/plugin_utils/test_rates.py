@@ -90,10 +90,10 @@ def test_an_interface_that_began_to_count_anew_has_no_rate() -> None:
 @pytest.mark.parametrize(
     ("second", "why"),
     [
-        (reading((), [counter("10.0.0.2", 99, 9)], marker="127.9.9.9/127.9.9.8"), "the chain was emptied or made anew"),
-        (reading((), [counter("10.0.0.2", 4, 9)]), "rules were taken out of the chain and made anew"),
-        (reading((), []), "rules of hosts were taken out of the chain"),
-        (reading((), [counter("10.0.0.2", 5, 9)], None), "the catch-all was taken out of the chain"),
+        (reading((), [counter("10.0.0.2", 99, 9)], marker="127.9.9.9/127.9.9.8"), "the counters were emptied or made anew"),
+        (reading((), [counter("10.0.0.2", 4, 9)]), "counters were taken away and made anew"),
+        (reading((), []), "counters of hosts were taken away"),
+        (reading((), [counter("10.0.0.2", 5, 9)], None), "the counter for all other hosts was taken away"),
         (reading((), [counter("10.0.0.2", 5, 9)], wan=wan(1, 1, "ppp1")), "the interfaces to the Internet are others now"),
     ],
 )
@@ -139,7 +139,7 @@ NAME                  IP                   DOWN    SHARE           UP    SHARE
 ali-laptop            192.168.1.2   23.0 Mbit/s   95.8 %  96.0 kbit/s   11.7 %
 nas                   192.168.1.4   1.00 Mbit/s    4.2 %   720 kbit/s   87.9 %
 -                     192.168.1.10  1.00 kbit/s   <0.1 %      0 bit/s    0.0 %
-others (no rule yet)                    0 bit/s    0.0 %  3.20 kbit/s    0.4 %
+others (no counter)                     0 bit/s    0.0 %  3.20 kbit/s    0.4 %
 ------------------------------------------------------------------------------
 all that passed ppp0                24.0 Mbit/s  100.0 %   819 kbit/s  100.0 %
 1 idle host: tv"""
@@ -155,7 +155,7 @@ all that passed ppp0                24.0 Mbit/s  100.0 %   819 kbit/s  100.0 %
         (used(("10.0.0.2", "tv", 10 * MBIT, MBIT)), "tv takes 2.00 of 2.00 Mbit/s down and 200 of 200 kbit/s up"),
         (used(("10.0.0.2", None, 0, 10 * MBIT)), "10.0.0.2 takes 2.00 of 2.00 Mbit/s up"),
         (used(("10.0.0.2", " ", 0, 10 * MBIT)), "10.0.0.2 takes 2.00 of 2.00 Mbit/s up"),
-        (used(("10.0.0.2", "tv", MBIT, 0), rest=(9 * MBIT, 0)), "hosts without a rule take 1.80 of 2.00 Mbit/s down"),
+        (used(("10.0.0.2", "tv", MBIT, 0), rest=(9 * MBIT, 0)), "hosts without a counter take 1.80 of 2.00 Mbit/s down"),
         (used(("10.0.0.2", "tv", MBIT // 2, 0), ("10.0.0.3", "pc", 2500, 0), rest=(0, 0)), "tv takes 100 of 104 kbit/s down"),
         (
             used(("10.0.0.2", "tv", MBIT // 2, 0), *((f"10.0.1.{number}", "pc", MBIT // 3, 0) for number in range(20))),

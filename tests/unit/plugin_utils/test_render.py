@@ -135,7 +135,7 @@ def test_html() -> None:
         "3.09 GB3,094,919,266 bytes",
         "ali-laptop192.168.1.200:11:22:33:44:55 1.09 GB 35.4 % 1,094,857,362 B 52.1 MB 99.9 % 52,117,840 B",
         "1 host without traffic",
-        "Hosts without a rule",
+        "Hosts without a counter",
     ):
         assert part in text
     assert page.of("rect", "width") == ["64.62%", "0.0%", "35.38%", "99.86%", "0.0%", "0.14%"]
@@ -299,7 +299,7 @@ Read these numbers with care:
 |:--|:--|:--|--:|--:|--:|--:|
 |  | `192.168.1.10` | `00:11:22:33:44:55` | 2.00 GB | 64.6 % | 5 B | &lt;0.1 % |
 | `ali-laptop` | `192.168.1.2` | `00:11:22:33:44:55` | 1.09 GB | 35.4 % | 52.1 MB | 99.9 % |
-| Hosts without a rule | | | 61.9 kB | &lt;0.1 % | 71.1 kB | 0.1 % |
+| Hosts without a counter | | | 61.9 kB | &lt;0.1 % | 71.1 kB | 0.1 % |
 | **Total** | | | **3.09 GB** | | **52.2 MB** | |
 
 1 host without traffic.

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from readings import NOW, counter, host, hour_later, named, reading
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import kept_of, reading_of
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report import (
     Amount,
+    late_lines,
     report_contract,
     report_of,
 )
@@ -40,19 +42,19 @@ def test_the_contract() -> None:
         "hosts": [
             {
                 "ip": "192.168.1.9", "mac": "00:11:22:33:44:66", "name": None, "person": None,
-                "download_bytes": 300, "upload_bytes": 1, "download_percent": 50.0, "upload_percent": 0.5,
+                "download_bytes": 300, "upload_bytes": 1, "download_percent": 50.0, "upload_percent": 0.5, "since": None,
             },
             {
                 "ip": "192.168.1.10", "mac": "00:11:22:33:44:55", "name": "tv", "person": None,
-                "download_bytes": 200, "upload_bytes": 99, "download_percent": 33.33, "upload_percent": 49.5,
+                "download_bytes": 200, "upload_bytes": 99, "download_percent": 33.33, "upload_percent": 49.5, "since": None,
             },
             {
                 "ip": "192.168.1.3", "mac": "00:11:22:33:44:55", "name": "idle", "person": None,
-                "download_bytes": 0, "upload_bytes": 0, "download_percent": 0.0, "upload_percent": 0.0,
+                "download_bytes": 0, "upload_bytes": 0, "download_percent": 0.0, "upload_percent": 0.0, "since": None,
             },
             {
                 "ip": "192.168.1.7", "mac": "00:11:22:33:44:77", "name": "left", "person": None,
-                "download_bytes": 0, "upload_bytes": 0, "download_percent": 0.0, "upload_percent": 0.0,
+                "download_bytes": 0, "upload_bytes": 0, "download_percent": 0.0, "upload_percent": 0.0, "since": None,
             },
         ],
         "unattributed": {"download_bytes": 100, "upload_bytes": 100},
@@ -63,6 +65,55 @@ def test_the_contract() -> None:
             {"code": "reading", "message": "2 lines of noise"},
         ],
     }  # fmt: skip
+
+
+FIRST = "2026-11-22T13:00:00+00:00"
+
+
+def since(*steps: dict[str, Any]) -> dict[str, str | None]:
+    """What the report of the last of these readings says, an hour after each other."""
+    kept = None
+    for hour, step in enumerate(steps):
+        made = report_of("home", {**step, "read_at": f"2026-11-22T{13 + hour}:00:00+00:00"}, NOW, kept)
+        kept = made.reading and reading_of(json.loads(json.dumps(kept_of(made.reading))))
+    return {one["ip"]: one["since"] for one in report_contract(made)["hosts"]}
+
+
+def test_since_when_a_host_is_counted() -> None:
+    tv, late, new = counter("10.0.0.1", 9, 9), counter("10.0.0.2", 5, 5), counter("10.0.0.3", 1, 1)
+    one, two, three = reading([], [tv]), reading([], [tv, late]), reading([], [tv, late, new])
+    assert since(one) == {"10.0.0.1": None}, "nobody knows"
+    assert since(one, two) == {"10.0.0.1": None, "10.0.0.2": FIRST}
+    assert since(one, two, two, three) == {"10.0.0.1": None, "10.0.0.2": FIRST, "10.0.0.3": "2026-11-22T15:00:00+00:00"}, "it stays so"
+    assert since(two, reading([], [tv, counter("10.0.0.2", 4, 5)])) == {"10.0.0.1": None, "10.0.0.2": FIRST}, "its rules were made anew"
+    other = reading([], [tv, late], marker="127.0.0.1/127.0.0.9")
+    assert since(two, other) == {"10.0.0.1": FIRST, "10.0.0.2": FIRST}, "all were"
+    assert since(reading([], [tv], marker=None), one) == {"10.0.0.1": None}, "setup_traffic adds a marker to the counters that are there"
+
+
+def test_a_device_is_counted_since_the_first_of_its_addresses() -> None:
+    device = {**host("10.0.0.1", "tv"), "addresses": ["10.0.0.1", "2001:db8::1", "2001:db8::2"]}
+    four, six, another = counter("10.0.0.1", 9, 9), counter("2001:db8::1", 5, 5), counter("2001:db8::2", 5, 5)
+    assert since(reading([device], [four]), reading([device], [four, six])) == {"10.0.0.1": None}
+    assert since(reading(), reading([device], [six]), reading([device], [six, another])) == {"10.0.0.1": FIRST}
+
+
+def test_who_was_counted_late_is_named() -> None:
+    def lines(*steps: list[dict[str, Any]]) -> list[str]:
+        kept = None
+        for hour, counters in enumerate(steps):
+            given = reading([host(one["ip"], f"<b>{one['ip'][-1]}") for one in counters], counters)
+            made = report_of("home", {**given, "read_at": f"2026-11-22T{13 + hour}:00:00+00:00"}, NOW, kept)
+            kept = made.reading
+        return late_lines(made)
+
+    one, two, three = (counter(f"10.0.0.{number}", 9, 9) for number in (1, 2, 3))
+    assert lines([one, two]) == lines([one, two], [one, two]) == []
+    assert lines([one], [one, two]) == ["First counted after 2026-11-22 13:00 UTC: <b>2."]
+    assert lines([], [one, two]) == [], "all of them alike"
+    assert lines([], [one], [one, two, three]) == ["First counted after 2026-11-22 14:00 UTC: <b>2, <b>3."]
+    many = [counter(f"10.0.1.{number}", 9, 9) for number in range(12)]
+    assert lines([one], [one, *many])[0].endswith(" and 4 more.")
 
 
 def test_coverage_in_the_contract() -> None:

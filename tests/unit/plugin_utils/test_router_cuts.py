@@ -26,6 +26,8 @@ from router.router import Router as Emulated
 from router.serving import serve
 from router.spec import RouterSpec
 
+pytestmark = pytest.mark.thorough
+
 SETTINGS = Settings(full=2)
 BROADCOM = _profile.load("broadcom")
 HOSTS = ("192.168.1.2", "192.168.1.3")

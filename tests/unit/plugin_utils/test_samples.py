@@ -93,6 +93,13 @@ def test_an_error_message_is_classified(pair: Pair) -> None:
         assert reading.code_of(line) == pair.expected[0]["what"], line
 
 
+def test_nft_says_in_its_second_line_what_is_missing() -> None:
+    for missing in ("Error: No such file or directory", "<cmdline>:1:1-29: Error: Could not process rule: No such file or directory"):
+        assert reading.code_of(f"{missing}\nlist chain inet lanmeter meter\n           ^^^^^^^^\n") == "no_such_chain"
+        assert reading.code_of(f"{missing}\nlist table inet lanmeter\n           ^^^^^^^^\n") == "no_such_table"
+    assert reading.code_of("all is well\nlist chain inet lanmeter meter\n") is None
+
+
 @pytest.mark.parametrize("pair", [pair for pair in (*FIXTURES, *LISTINGS) if "error" not in pair.kinds], ids=name_of)
 def test_no_good_output_is_classified_as_an_error(pair: Pair) -> None:
     assert reading.code_of(pair.text) is None

@@ -97,7 +97,7 @@ def test_without_the_kernels_help_the_file_is_compared() -> None:
         (growth(Counts(), received=None), "this is what acceleration (flow cache, flow offload) does. ansible-playbook homenet."),
         (growth(Counts(), rest=None), "this is what acceleration"),
         (growth(Counts(), other=20_500_000), "The router counted as much for 192.168.1.3 meanwhile"),
-        (growth(Counts(), rest=20_500_000), "The router counted as much for hosts without a rule"),
+        (growth(Counts(), rest=20_500_000), "The router counted as much for hosts without a counter"),
         (growth(Counts(), received=12_000), "It did not come through this router: ppp0 received 12.0 kB meanwhile."),
     ],
 )

@@ -77,7 +77,9 @@ def failure(options: SshOptions) -> str:
         pytest.param("close", (), "the SSH handshake failed: Socket error", id="closes"),
         pytest.param("close", (b"HTTP/1.1 400 Bad Request\r\n\r\n",), "the SSH handshake failed", id="a web server"),
         pytest.param("stay", (), "did not finish the SSH handshake within 1 s. Is this its SSH port", id="silent"),
-        pytest.param("stay", (b"\xff\xfd\x01Login: ",), "did not finish the SSH handshake within 1 s", id="telnet"),
+        pytest.param("stay", (b"\xff\xfd\x01Login: ",), "a telnet server, and no SSH. Set ansible_connection to", id="telnet"),
+        pytest.param("close", (b"\xff\xfb\x01",), "a telnet server, and no SSH. Set ansible_connection to", id="telnet that closes"),
+        pytest.param("stay", (b"Login: ",), "did not finish the SSH handshake within 1 s. Is this its SSH port", id="any other"),
         pytest.param("stay", (BANNER,), "did not finish the SSH handshake within 1 s", id="silent after its banner"),
         pytest.param("for ever", (b"", b"x\r\n"), "did not finish the SSH handshake within 1 s", id="an endless greeting"),
         pytest.param("stay", (b"x" * 50_000,), "too large banner", id="an endless line"),
@@ -216,6 +218,12 @@ def test_old_algorithms_are_named(told: str, message: str) -> None:
 )  # fmt: skip
 def test_refused(changes: dict[str, Any], told: str, message: str) -> None:
     assert message in str(messages.refused(dataclasses.replace(OPTIONS, **changes), told))
+
+
+def test_the_port_of_telnet() -> None:
+    options = SshOptions("192.168.1.1", 23)
+    for said in (messages.too_slow(options, False), messages.no_handshake(options, "ssh connect failed: Socket error")):
+        assert "Port 23 is telnet's: for that, set ansible_connection to homenet.traffic.telnet; for SSH, set ansible_port to" in str(said)
 
 
 def test_how_to_accept_a_host_key() -> None:

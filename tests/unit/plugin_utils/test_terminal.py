@@ -36,12 +36,12 @@ HOME = reading(
 def test_a_report() -> None:
     assert report_table(report_of("home", HOME, NOW)) == """\
 home: since counting began, until 2026-11-22 13:00 UTC
-NAME                  IP            MAC                   DOWN    SHARE       UP    SHARE
--                     192.168.1.10  00:11:22:33:44:55  2.00 GB   64.6 %      5 B   <0.1 %
-ali-laptop            192.168.1.2   00:11:22:33:44:55  1.09 GB   35.4 %  52.1 MB   99.9 %
-hosts without a rule                                   61.9 kB   <0.1 %  71.1 kB    0.1 %
------------------------------------------------------------------------------------------
-total                                                  3.09 GB  100.0 %  52.2 MB  100.0 %
+NAME                     IP            MAC                   DOWN    SHARE       UP    SHARE
+-                        192.168.1.10  00:11:22:33:44:55  2.00 GB   64.6 %      5 B   <0.1 %
+ali-laptop               192.168.1.2   00:11:22:33:44:55  1.09 GB   35.4 %  52.1 MB   99.9 %
+hosts without a counter                                   61.9 kB   <0.1 %  71.1 kB    0.1 %
+--------------------------------------------------------------------------------------------
+total                                                     3.09 GB  100.0 %  52.2 MB  100.0 %
 2 hosts without traffic.
 ! The jump to TRAFFIC is rule 3 of FORWARD: traffic that an earlier rule decides is not counted. Run
   setup_traffic."""
@@ -57,9 +57,9 @@ Coverage since 2026-11-22 13:00 UTC: 0.0 % of the download and 0.0 % of the uplo
   counted.
 ! Only 0.0 % of the download (0 B of 30.0 MB) on ppp0 since 2026-11-22 13:00 UTC was counted. The
   rest is the router's own traffic, or traffic that bypassed the counters. Mend first what the other
-  warnings tell. IPv6 is not counted, and acceleration (flow cache, flow offload) hides traffic from
-  iptables, whatever its vendor calls it: ansible-playbook homenet.traffic.check tells what there
-  is, and what to do about it."""
+  warnings tell. Acceleration (flow cache, flow offload) does that, whatever its vendor calls it,
+  and so does IPv6 on a router that cannot count it: ansible-playbook homenet.traffic.check tells
+  what there is, and what to do about it."""
     assert pieces[2][0].startswith("! The jump to TRAFFIC is rule 3")
     assert pieces[2][0].endswith("\n\nNo report of 1 router:\n! c: no answer\n\nWritten to reports/: home.html")
     assert "\n".join(text for text, _red in pieces).startswith(report_table(report) + "\n\n")
