@@ -9,6 +9,7 @@ import random
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from lab.spec import BACKENDS
 from lab.test_contention import Neighborhood
 from lab.test_harmless import HOSTS, PLANS, Firewall, Patient
 from lab.truth import Passed
+from lab.ways import LabControl, servers, telnet
 
 WAN = ("ppp0",)
 
@@ -304,6 +306,30 @@ def test_another_interface_and_a_full_set(legacy: Lab, monkeypatch: pytest.Monke
     network.stream(late, download=50_000)
     network.settle()
     assert passed(read(network).counted())[late.ip].download_bytes > 50_000
+
+
+def test_the_playbooks_over_telnet(tmp_path: Path) -> None:
+    with lab(hosts=2, ipv6=True, servers=servers(telnet)) as network:
+        control = LabControl(tmp_path, network, telnet)
+        previewed = control.play("setup_traffic", "--check", "--diff", traffic_backend="ipset")
+        assert "+ipset add TRAFFIC_D4_" in previewed.out
+        assert ipset(network, "list", "-n") == ""
+        assert control.play("setup_traffic", traffic_backend="ipset").recap()["changed"] == 1
+        for ipv6 in (False, True):
+            network.stream(network.hosts[0], download=100_000, upload=3_000, ipv6=ipv6)
+        network.settle()
+        truth = network.everything()
+        assert control.play("report", traffic_backend="auto").status == 0
+        report = control.report()
+        first = {host["ip"]: host for host in report["hosts"]}[network.hosts[0].ip]
+        total = truth.total
+        assert (report["totals"]["download_bytes"], report["totals"]["upload_bytes"]) == (total.download_bytes, total.upload_bytes)
+        assert first["download_bytes"] >= truth.addresses[network.hosts[0].ip].download_bytes > 100_000
+        assert "counts, with sets of ipset," in " ".join(control.play("check", traffic_backend="auto").out.split())
+        assert control.play("setup_traffic", traffic_backend="auto").recap()["changed"] in (0, 1)  # IPv6 may have been unknown before
+        removed = control.play("remove_traffic", traffic_backend="auto")
+        assert "It had counted until then:" in removed.out
+        assert ipset(network, "list", "-n") == ""
 
 
 # What a router may lack
