@@ -9,6 +9,7 @@ import random
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from lab.spec import BACKENDS
 from lab.test_contention import Neighborhood
 from lab.test_harmless import HOSTS, PLANS, Firewall, Patient
 from lab.truth import Passed
+from lab.ways import LabControl, servers, telnet
 
 WAN = ("ppp0",)
 
@@ -169,7 +171,11 @@ def test_each_byte_of_both_families_is_under_its_address_or_in_the_rest(network:
 
 
 def test_a_firewall_that_is_built_anew(network: Lab) -> None:
+<<<<<<< HEAD
     """FORWARD flushed and filled: the life goes on. The whole table replaced: another one begins, and tells of the old one."""
+=======
+    """FORWARD flushed and filled: the life goes on. The whole table replaced: another begins, and tells what the old one had counted."""
+>>>>>>> ipset
     host = network.hosts[0]
     bring(network, hosts=addresses(network, 2))
     marker, sets = read(network).status(WAN).marker, ours(network)
@@ -199,17 +205,21 @@ def test_a_firewall_that_is_built_anew(network: Lab) -> None:
 
 
 def test_what_only_sets_are_left_of_is_taken_away(network: Lab) -> None:
-    bring(network, hosts=addresses(network, 1))
-    network.stream(network.hosts[0], download=50_000, upload=50_000, ipv6=True)
-    network.settle()
-    before = network.everything().total
-    for tool in ("iptables", "ip6tables"):
-        network.box.tool(tool, "-F")
-        network.box.tool(tool, "-X")
-    done = bring(network, "absent", backend="auto")
-    assert everything(done.before) == before
-    assert ours(network) == []
-    assert bring(network, "absent", backend="auto").commands == []
+    before = Passed()
+    for tools in (("iptables", "ip6tables"), ("iptables",)):
+        bring(network, hosts=addresses(network, 1))
+        for ipv6 in (True, False):
+            network.stream(network.hosts[0], download=50_000, upload=50_000, ipv6=ipv6)
+        network.settle()
+        total = network.everything().total
+        for tool in tools:
+            network.box.tool(tool, "-F")
+            network.box.tool(tool, "-X")
+        done = bring(network, "absent", backend="auto")
+        assert everything(done.before) == total - before
+        assert ours(network) == []
+        assert bring(network, "absent", backend="auto").commands == []
+        before = total
 
 
 def test_other_firewalls_than_ours_are_chosen_and_left(network: Lab) -> None:
@@ -302,6 +312,30 @@ def test_another_interface_and_a_full_set(legacy: Lab, monkeypatch: pytest.Monke
     assert passed(read(network).counted())[late.ip].download_bytes > 50_000
 
 
+def test_the_playbooks_over_telnet(tmp_path: Path) -> None:
+    with lab(hosts=2, ipv6=True, servers=servers(telnet)) as network:
+        control = LabControl(tmp_path, network, telnet)
+        previewed = control.play("setup_traffic", "--check", "--diff", traffic_backend="ipset")
+        assert "+ipset add TRAFFIC_D4_" in previewed.out
+        assert ipset(network, "list", "-n") == ""
+        assert control.play("setup_traffic", traffic_backend="ipset").recap()["changed"] == 1
+        for ipv6 in (False, True):
+            network.stream(network.hosts[0], download=100_000, upload=3_000, ipv6=ipv6)
+        network.settle()
+        truth = network.everything()
+        assert control.play("report", traffic_backend="auto").status == 0
+        report = control.report()
+        first = {host["ip"]: host for host in report["hosts"]}[network.hosts[0].ip]
+        total = truth.total
+        assert (report["totals"]["download_bytes"], report["totals"]["upload_bytes"]) == (total.download_bytes, total.upload_bytes)
+        assert first["download_bytes"] >= truth.addresses[network.hosts[0].ip].download_bytes > 100_000
+        assert "counts, with sets of ipset," in " ".join(control.play("check", traffic_backend="auto").out.split())
+        assert control.play("setup_traffic", traffic_backend="auto").recap()["changed"] in (0, 1)  # IPv6 may have been unknown before
+        removed = control.play("remove_traffic", traffic_backend="auto")
+        assert "It had counted until then:" in removed.out
+        assert ipset(network, "list", "-n") == ""
+
+
 # What a router may lack
 
 
@@ -326,7 +360,8 @@ LACKS = {
 @pytest.mark.parametrize("start", LACKS, ids=["no ipset", "old ipset", "no kernel", "no match"])
 def test_what_a_router_may_lack(legacy: Lab, start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = legacy
-    monkeypatch.setattr(_backends, "SETS_PAY", 2)
+    for name in ("SETS_PAY", "SETS_PAY_ON_NFT"):
+        monkeypatch.setattr(_backends, name, 2)
     before = others(network)
     with pytest.raises(TrafficError, match=LACKS[start] + ".* Set traffic_backend to auto or iptables."):
         bring(network, hosts=addresses(network, 2), start=start)
