@@ -43,13 +43,8 @@ options:
   backend:
     description:
       - What counts on the router. V(iptables) is the chain, of IPv4 and where the router has it of IPv6. V(nftables) is a table of
-<<<<<<< HEAD
         sets of its own, for IPv4 and IPv6, which learns a host with its first packet. V(ipset) is the chain with two rules that look into
         sets of ipset, which count each address.
-=======
-        sets of its own, for IPv4 and IPv6, which learns a host with its first packet. V(ipset) is the chain with two rules that look
-        into sets of ipset, which count each address.
->>>>>>> ipset
       - V(auto) leaves what is installed. Where nothing is, it takes nftables where the router can count with it, since its sets cost the
         router the same for a thousand hosts as for one, and iptables otherwise; with ipset, if the router has it, from 500 hosts on, or
         from 17 on where iptables is the kind that makes rules of nftables.

@@ -146,12 +146,7 @@ class Ipset(Iptables):
             return str(error).rstrip(".")
         words = self._questions.remembered(self._probe()).text
         if not re.search(r"Missing .*`maxelem'", words):
-<<<<<<< HEAD
             return f"its ipset or kernel has no sets of addresses that count ({quoted(words)}), as from ipset 6.19 and Linux 3.10 on"
-=======
-            lacks = f"its ipset or kernel has no sets of addresses that count ({quoted(words)})"
-            return f"{lacks}, as both have from ipset 6.19 and Linux 3.10 on"
->>>>>>> ipset
         words = self._questions.remembered(set_help_command(settings)).text
         if "--update-counters" not in words:
             return f"its iptables cannot look into sets that count; `{set_help_command(settings)}` said {quoted(words)}"

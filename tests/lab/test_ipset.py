@@ -171,11 +171,7 @@ def test_each_byte_of_both_families_is_under_its_address_or_in_the_rest(network:
 
 
 def test_a_firewall_that_is_built_anew(network: Lab) -> None:
-<<<<<<< HEAD
     """FORWARD flushed and filled: the life goes on. The whole table replaced: another one begins, and tells of the old one."""
-=======
-    """FORWARD flushed and filled: the life goes on. The whole table replaced: another begins, and tells what the old one had counted."""
->>>>>>> ipset
     host = network.hosts[0]
     bring(network, hosts=addresses(network, 2))
     marker, sets = read(network).status(WAN).marker, ours(network)

@@ -341,11 +341,7 @@ def test_what_is_wrong() -> None:
     for count, found in ((6, []), (7, ["set_full"]), (8, ["set_full"])):
         full = {name: AddressSet(name, 8, dict(list(hosts.items())[:count])) for name in sets}
         assert codes(observed, full) == found
-<<<<<<< HEAD
     said = next(problems(SETTINGS, observed, full, ["ppp0"])).message
-=======
-    said = next(iter(problems(SETTINGS, observed, full, ["ppp0"]))).message
->>>>>>> ipset
     assert re.match("All 8 places for addresses are taken: new devices count among the rest", said)
 
 
