@@ -111,7 +111,7 @@ class Backends:
             return self._iptables
         if not self._iptables.exists() and self._nft_counts():
             return self._nftables()
-        if self._sets_pay(hosts()):
+        if self._router.ipset_programs and self._router.questions.has_shell and self._sets_pay(hosts()):
             self._ipset().see()
             return self._iptables if self._ipset().refusal() else self._ipset()
         return self._iptables
@@ -134,7 +134,7 @@ class Backends:
 
     def _sets_pay(self, hosts: Sequence[str]) -> bool:
         most = max(sum(":" in host for host in hosts), sum(":" not in host for host in hosts))
-        if not self._router.ipset_programs or most < SETS_PAY_ON_NFT or not self._router.questions.has_shell:
+        if most < SETS_PAY_ON_NFT:
             return False
         version = self._router.chains.version()
         return most >= SETS_PAY or (version is not None and version.backend == "nf_tables")

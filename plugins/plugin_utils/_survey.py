@@ -83,7 +83,7 @@ def _addresses_of_hosts(router: Router) -> list[str]:
     try:
         return [address for host in router.lan_hosts() for address in host.addresses]
     except TrafficError as error:
-        if error.unreachable:
+        if error.unreachable or isinstance(error, DialogueError):
             raise
         return []
 
