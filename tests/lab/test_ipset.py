@@ -9,6 +9,7 @@ import random
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from lab.spec import BACKENDS
 from lab.test_contention import Neighborhood
 from lab.test_harmless import HOSTS, PLANS, Firewall, Patient
 from lab.truth import Passed
+from lab.ways import LabControl, servers, telnet
 
 WAN = ("ppp0",)
 
@@ -210,6 +212,21 @@ def test_what_only_sets_are_left_of_is_taken_away(network: Lab) -> None:
     assert everything(done.before) == before
     assert ours(network) == []
     assert bring(network, "absent", backend="auto").commands == []
+
+
+def test_the_playbooks_show_what_was_left_of_a_chain_that_is_gone(tmp_path: Path) -> None:
+    with lab(hosts=1, servers=servers(telnet)) as network:
+        control = LabControl(tmp_path, network, telnet)
+        shown = []
+        assert "counting 1 host on ppp0" in control.play("setup_traffic", traffic_backend="ipset").out
+        for name in ("setup_traffic", "flush_traffic"):
+            network.datagrams(network.hosts[0], download=[1000] * 40, upload=[])
+            network.reload_firewall("replace")
+            shown.append(control.play(name, traffic_backend="auto").out)
+        for out in shown:
+            assert re.search("It had counted until then:\n.*\n.*192.168.1.11 .* 41.1 kB ", out), out
+        assert "home: what was left of a chain that is gone was taken away." in shown[1]
+        assert ours(network) == []
 
 
 def test_other_firewalls_than_ours_are_chosen_and_left(network: Lab) -> None:
