@@ -22,7 +22,7 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool, diff: b
     moved = result.get("moved_from")
     if moved:
         lines += wrapped(f"Counting moves from {moved} to {result['backend']} and starts anew.", WIDTH, "  ", "  ")
-    if (moved or result.get("state") != "present") and result["changed"]:
+    if (moved or result.get("state") != "present" or _forgets(result)) and result["changed"]:
         lines += _until_then(router, result)
     for note in result.get("notes", ()):
         if note.startswith("traffic_acceleration: "):
@@ -52,10 +52,22 @@ def _taken_away(result: Mapping[str, Any]) -> str:
     is_table = result.get("backend") == "nftables"
     none = f"there is no table {result['table']}" if is_table else f"there is no chain {result['name']} in the table {result['table']}"
     if result["state"] == "empty" and result["changed"]:
+        if any(problem["code"] == "chain_missing" for problem in result["chain"]["problems"]):
+            return "what was left of a chain that is gone was taken away."
         return f"the {'table' if is_table else 'chain'} is empty now; run setup_traffic to count again."
     if result["changed"]:
         return f"{'the table is' if is_table else 'chain and jump are'} gone."
     return f"{none}, or it is empty." if result["state"] == "empty" else f"counting is not installed: {none}; nothing to remove."
+
+
+def _forgets(result: Mapping[str, Any]) -> bool:
+    """Whether a host had counted more than its counters show now: it was pruned, or its counters were of a chain that is gone."""
+    now = {counter["ip"]: counter for counter in result["counters"]}
+    return any(
+        (counter[way] or 0) > (now.get(counter["ip"], {}).get(way) or 0)
+        for counter in result["before"]["counters"]
+        for way in ("download_bytes", "upload_bytes")
+    )
 
 
 def _until_then(router: str, result: Mapping[str, Any]) -> list[str]:

@@ -42,7 +42,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset import (
     single_commands,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_reader import SetReader
-from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, Sets
+from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, Sets, without
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_state import counted_in, in_order, left_over, total
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Family
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group
@@ -282,9 +282,16 @@ class SetChange:
 
     def _run(self, lines: Sequence[str], commands: list[str]) -> str:
         """Hand lines to ipset, and list the sets anew. Returns the words of a complaint."""
+        while lines:
+            some = lines if self._restores else lines[:CHUNK]
+            if words := self._run_some(some, commands):
+                return words
+            lines = lines[len(some) :]
+        return ""
+
+    def _run_some(self, lines: Sequence[str], commands: list[str]) -> str:
+        """The same in one exchange."""
         reader = self._reader
-        if not self._restores:
-            lines = lines[:CHUNK]
         restore = (restore_command(reader.program, lines),) if self._restores else tuple(single_commands(reader.program, lines))
         loses = any(line.startswith("del ") for line in lines)
         last_look = reader.last_look()
@@ -304,7 +311,10 @@ class SetChange:
                 break
             done += len(lines) if self._restores else 1
         commands += single_commands(reader.program, lines[:done])
+        was = reader.seen
         reader.look()
+        if loses:
+            self._gone = together(self._gone, counted_in(without(was, reader.seen)))
         return words
 
     def _keep(self, sets: Sets | None) -> None:

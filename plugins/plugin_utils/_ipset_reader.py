@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_list import list_command
-from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, NotUnderstood, Sets, read_sets
+from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, NotUnderstood, Sets, names, read_sets
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Answer, Group
@@ -20,12 +20,16 @@ _NO_PROGRAM = (126, 127)
 
 
 class SetReader:
-    """Asks for the sets of a chain. ``seen`` are those that were listed last; ``cannot`` says why ipset is of no use."""
+    """Asks for the sets of a chain. ``seen`` are those that were listed last; ``cannot`` says why ipset is of no use.
+
+    ``strange`` are the names of sets that have our name and are of another kind.
+    """
 
     def __init__(self, questions: Questions, where: str, programs: Sequence[str], chain: str) -> None:
         self.questions = questions
         self.where = where
         self.seen: Sets = {}
+        self.strange: set[str] = set()
         self.cannot = ""
         self.program = programs[0] if programs else "ipset"
         self._programs = programs
@@ -38,7 +42,7 @@ class SetReader:
 
     def look(self) -> None:
         """List the sets now, or take what was foreseen."""
-        self.seen, self.cannot = {}, ""
+        self.seen, self.strange, self.cannot = {}, set(), ""
         if not self.questions.has_shell:
             self.cannot = "it has no shell to run ipset in"
             return
@@ -66,6 +70,7 @@ class SetReader:
         if answer.status == 0:
             try:
                 self.seen = self._understood(answer.text)
+                self.strange = names(answer.text) - set(self.seen)
             except NotUnderstood as error:
                 raise TrafficError(
                     f"{self.where}: what `{self.program} list` printed was not understood, so nothing was taken from it: {error}. Run it "

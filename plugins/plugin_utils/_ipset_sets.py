@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counter, Direction
@@ -22,8 +22,8 @@ LARGEST = 2**64 - 1
 
 _HEADER = re.compile(r"([A-Z][A-Za-z ]{1,30}): ?(.*)")
 _MEMBER = re.compile(r"([0-9a-fA-F:.]{2,45}) packets ([0-9]{1,20}) bytes ([0-9]{1,20})")
-# With one of these an address may vanish, stand for others, or be counted in another way.
-_STRANGE = frozenset(("timeout", "netmask", "bitmask", "nomatch"))
+# We make none with these. An address may vanish, stand for others or be counted in another way there, or have more words.
+_STRANGE = frozenset(("timeout", "netmask", "bitmask", "nomatch", "comment", "skbinfo"))
 
 
 class NotUnderstood(ValueError):
@@ -53,6 +53,15 @@ class AddressSet:
 Sets = Mapping[str, AddressSet]
 
 
+def without(sets: Sets, rest: Sets) -> list[AddressSet]:
+    """What there was in sets, and is not in the rest of them. One that is gone as a whole is not told."""
+    return [
+        replace(one, elements={host: counter for host, counter in one.elements.items() if host not in rest[name].elements})
+        for name, one in sets.items()
+        if name in rest
+    ]
+
+
 def read_sets(text: str, chain: str) -> dict[str, AddressSet]:
     """The sets of a chain that a listing shows, each with an end of ours. Raises NotUnderstood.
 
@@ -67,6 +76,11 @@ def read_sets(text: str, chain: str) -> dict[str, AddressSet]:
             raise NotUnderstood(f"line {start}: the set {one.name} a second time")
         found[one.name] = one
     return found
+
+
+def names(text: str) -> set[str]:
+    """The names of all sets of which a listing has the end."""
+    return {line[5:].rstrip() for line in text.split("\n") if line.startswith("End: ")}
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -70,7 +70,7 @@ class Ipset(Iptables):
         first, *others = self._candidates
         self._families = [first, *(one for one in others if one.seen and (one.counting.chain or self._routes_ipv6()))]
         self._reader.look()
-        missing = sorted(self._names() - set(self._reader.seen))
+        missing = sorted(self._names() - set(self._reader.seen) - self._reader.strange)
         if missing:
             raise TrafficError(
                 f"{self._reader.where}: the chain looks into the set {missing[0]}, which was not listed"

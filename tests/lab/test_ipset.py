@@ -218,6 +218,21 @@ def test_what_only_sets_are_left_of_is_taken_away(network: Lab) -> None:
         before = total
 
 
+def test_the_playbooks_show_what_was_left_of_a_chain_that_is_gone(tmp_path: Path) -> None:
+    with lab(hosts=1, servers=servers(telnet)) as network:
+        control = LabControl(tmp_path, network, telnet)
+        shown = []
+        assert "counting 1 host on ppp0" in control.play("setup_traffic", traffic_backend="ipset").out
+        for name in ("setup_traffic", "flush_traffic"):
+            network.datagrams(network.hosts[0], download=[1000] * 40, upload=[])
+            network.reload_firewall("replace")
+            shown.append(control.play(name, traffic_backend="auto").out)
+        for out in shown:
+            assert re.search("It had counted until then:\n.*\n.*192.168.1.11 .* 41.1 kB ", out), out
+        assert "home: what was left of a chain that is gone was taken away." in shown[1]
+        assert ours(network) == []
+
+
 def test_other_firewalls_than_ours_are_chosen_and_left(network: Lab) -> None:
     """From each way of counting to each other one: what was counted is told, and nothing stays behind."""
     ways = ["iptables", "ipset", "nftables", "ipset", "iptables", "nftables", "iptables"]
@@ -262,12 +277,13 @@ def test_from_one_table_to_the_other(network: Lab) -> None:
 def test_pruned_emptied_and_set_up_again(network: Lab) -> None:
     bring(network, hosts=addresses(network, 2))
     for host in network.hosts:
-        network.stream(host, download=50_000, upload=1_000)
+        for ipv6 in (False, True):
+            network.stream(host, download=50_000, upload=1_000, ipv6=ipv6)
     network.settle()
     truth, stays, goes = network.everything().addresses, *network.hosts
-    pruned = bring(network, hosts=[stays.ip], prune=True)
+    pruned = bring(network, hosts=[stays.ip, stays.ip6], prune=True)
+    assert pruned.backend.hosts() == [stays.ip, stays.ip6]
     assert passed(pruned.before) == {**dict.fromkeys(addresses(network, 2), Passed()), **truth}
-    assert set(pruned.backend.hosts()) == {stays.ip, *(address for address in addresses(network, 2) if ":" in address)}
     assert passed(read(network).counted())[stays.ip] == truth[stays.ip]
     network.stream(goes, download=50_000, upload=1_000)
     network.settle()
@@ -332,8 +348,39 @@ def test_the_playbooks_over_telnet(tmp_path: Path) -> None:
         assert ipset(network, "list", "-n") == ""
 
 
+def test_a_set_that_somebody_has_exchanged(legacy: Lab) -> None:
+    """It is said, and what can be counted goes on; the next set-up begins anew, and leaves what is not ours."""
+    network = legacy
+    bring(network, hosts=addresses(network, 2))
+    name = next(name for name in ours(network) if "_D4_" in name)
+    ipset(network, "create", "his", "hash:ip", "counters", "comment")
+    ipset(network, "add", "his", "192.168.1.11", "comment", "a camera")
+    ipset(network, "swap", name, "his")
+    assert "rules_differ" in codes(read(network))
+    done = bring(network, hosts=addresses(network, 2))
+    assert (codes(read(network)), len(ours(network))) == ([], 5)
+    assert bring(network, hosts=addresses(network, 2)).commands == []
+    assert done.before.hosts.keys() == set(addresses(network, 2))
+    bring(network, "absent")
+    assert (ours(network), "a camera" in ipset(network, "list", name)) == ([name], True)
+
+
 # What a router may lack
 
+
+NO_RESTORE = "ipset() { case $1 in restore) echo 'ipset v6.38: Unknown command' >&2; return 2;; esac; command ipset \"$@\"; }\n"
+
+
+def test_commands_of_their_own_where_ipset_has_no_restore(legacy: Lab) -> None:
+    """More of them than fit into one exchange; of what is pruned in several, nothing is lost."""
+    network = legacy
+    hosts = [f"192.168.2.{number}" for number in range(2, 112)]
+    done = bring(network, hosts=hosts, start=NO_RESTORE)
+    assert (done.backend.hosts(), codes(done.backend)) == (hosts, [])
+    lines = [f"add -exist {name} {host} packets 1 bytes 100\n" for name in ours(network) if "4_" in name for host in hosts]
+    ipset(network, "restore", stdin="".join(lines))
+    done = bring(network, hosts=hosts[:2], prune=True, start=NO_RESTORE)
+    assert (done.backend.hosts(), passed(done.before)) == (hosts[:2], dict.fromkeys(hosts, Passed(100, 1, 100, 1)))
 
 NO_IPSET = "ipset() { nosuchcommand; }\n"
 OLD_IPSET = (

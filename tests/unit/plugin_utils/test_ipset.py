@@ -47,7 +47,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset import (
     restore_command as ipset_restore,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_list import has_sets, list_command
-from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, NotUnderstood, Sets, read_sets
+from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, NotUnderstood, Sets, names, read_sets
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_state import left_over, problems, total
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
 from ansible_collections.homenet.traffic.tests.unit.plugin_utils import reading
@@ -136,6 +136,15 @@ def test_what_is_not_understood(case: str) -> None:
     assert old in text
     with pytest.raises(NotUnderstood, match=message):
         read_sets(text.replace(old, new) if case == "twice" else text.replace(old, new, 1), "TRAFFIC")
+
+
+@pytest.mark.parametrize("kind", ["counters comment", "counters skbinfo", "timeout 100 counters", "bucketsize 12"])
+def test_sets_of_another_kind_are_named_and_not_read(kind: str) -> None:
+    text = (FIXTURES / "list_7_17.txt").read_text(encoding="ascii")
+    all_of_them = list(read_sets(text, "TRAFFIC"))
+    text = text.replace(" counters", f" {kind}", 1).replace("192.168.1.10 packets 0 bytes 0", '192.168.1.10 comment "his"', 1)
+    assert list(read_sets(text, "TRAFFIC")) == all_of_them[1:]
+    assert names(text) == set(all_of_them)
 
 
 def test_other_chains_have_other_sets() -> None:
