@@ -72,10 +72,9 @@ class Ipset(Iptables):
         self._reader.look()
         missing = sorted(self._names() - set(self._reader.seen) - self._reader.strange)
         if missing:
-            raise TrafficError(
-                f"{self._reader.where}: the chain looks into the set {missing[0]}, which was not listed"
-                + (f": {self._reader.cannot}." if self._reader.cannot else ". Run it again.")
-            )
+            cannot = self._reader.cannot
+            what = f": {cannot}. Make it work again, or take chain and sets away by hand." if cannot else ". Run it again."
+            raise TrafficError(f"{self._reader.where}: the chain looks into the set {missing[0]}, which was not listed{what}")
         self._before = in_order(together(self.counted(), counted_in(self.left_over())))
 
     def _is_mine(self, chain: Chain | None) -> bool:

@@ -414,6 +414,13 @@ def test_what_a_router_may_lack(legacy: Lab, start: str, monkeypatch: pytest.Mon
     assert read(network, start=start).name == "iptables"
 
 
+def test_a_router_that_has_lost_its_ipset(legacy: Lab) -> None:
+    bring(legacy, hosts=addresses(legacy, 1))
+    for state in ("present", "empty", "absent"):
+        with pytest.raises(TrafficError, match="not listed: it has no command ipset, .* or take chain and sets away by hand"):
+            bring(legacy, state, hosts=addresses(legacy, 1), backend="auto", start=NO_IPSET)
+
+
 @pytest.mark.parametrize("kind", BACKENDS)
 def test_auto_takes_sets_from_where_they_pay(kind: str) -> None:
     with lab(hosts=1, backend=kind, without=("nft",), servers=()) as network:
