@@ -170,7 +170,7 @@ def parts() -> list[Part]:
         Part("system packages", system_packages("tests/system-packages.txt")),
         Part("virtual machine packages", system_packages("tests/vm/system-packages.txt"), needs=("system packages",)),
         # First, because it takes longest; it mostly waits, so it leaves room for the others.
-        tests("lab newest", "-n4", "tests/lab", lab=True),
+        tests("lab newest", "-n4", "--dist", "worksteal", "tests/lab", lab=True),
         static("ansible-test sanity", "tests/tools/sanity", shows="^(ERROR|FATAL|Running)"),
         tests("playbooks newest", "tests/playbooks"),
         tests("playbooks oldest", "tests/playbooks"),

@@ -144,7 +144,7 @@ def _kept_since(reading: Reading, ip: str) -> dict[str, str]:
 
 def with_since(old: Reading | None, new: Reading | None) -> Reading | None:
     """The new reading, with what two readings tell of when each address began to be counted: after the old one, or before."""
-    if old is None or new is None or old.read_at >= new.read_at:
+    if old is None or new is None or old.read_at > new.read_at:
         return new
     # A marker is added to counters that lack one; another marker is other counters.
     anew = old.marker is not None and old.marker != new.marker

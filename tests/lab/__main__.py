@@ -159,7 +159,7 @@ def _talk(network: Lab) -> None:
         try:
             _show(_do(network, *line.split()))
         except (ValueError, TypeError, IndexError, RuntimeError) as error:
-            print(f"{error}\n{HELP}")
+            print(f"{error}\n{HELP}", flush=True)
     threading.Event().wait()
 
 
@@ -195,11 +195,11 @@ def _do(network: Lab, command: str = "", *words: str) -> Any:
 
 def _show(answer: str | dict[str, dict[str, int]]) -> None:
     if isinstance(answer, str):
-        print(answer)
+        print(answer, flush=True)
         return
     for address, counted in answer.items():
         passed = Passed(**counted)
-        print(f"  {address:20} down {passed.download_bytes:>13,} bytes   up {passed.upload_bytes:>13,} bytes")
+        print(f"  {address:20} down {passed.download_bytes:>13,} bytes   up {passed.upload_bytes:>13,} bytes", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -25,7 +26,10 @@ PROGRAM = str(Path(__file__).parent)
 def playground(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     words = [sys.executable, PROGRAM, "--hosts", "1", "--backend", "nft", "--folder", str(tmp_path / "lab")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        limit = threading.Timer(100, process.kill)  # what waits for a line that does not come gets an end
+        limit.start()
         yield process
+        limit.cancel()
         process.kill()
 
 

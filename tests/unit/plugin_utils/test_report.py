@@ -70,11 +70,11 @@ def test_the_contract() -> None:
 FIRST = "2026-11-22T13:00:00+00:00"
 
 
-def since(*steps: dict[str, Any]) -> dict[str, str | None]:
-    """What the report of the last of these readings says, an hour after each other."""
+def since(*steps: dict[str, Any], hours: int = 1) -> dict[str, str | None]:
+    """What the report of the last of these readings says, so many hours after each other."""
     kept = None
-    for hour, step in enumerate(steps):
-        made = report_of("home", {**step, "read_at": f"2026-11-22T{13 + hour}:00:00+00:00"}, NOW, kept)
+    for number, step in enumerate(steps):
+        made = report_of("home", {**step, "read_at": f"2026-11-22T{13 + number * hours}:00:00+00:00"}, NOW, kept)
         kept = made.reading and reading_of(json.loads(json.dumps(kept_of(made.reading))))
     return {one["ip"]: one["since"] for one in report_contract(made)["hosts"]}
 
@@ -85,6 +85,7 @@ def test_since_when_a_host_is_counted() -> None:
     assert since(one) == {"10.0.0.1": None}, "nobody knows"
     assert since(one, two) == {"10.0.0.1": None, "10.0.0.2": FIRST}
     assert since(one, two, two, three) == {"10.0.0.1": None, "10.0.0.2": FIRST, "10.0.0.3": "2026-11-22T15:00:00+00:00"}, "it stays so"
+    assert since(one, two, two, hours=0) == {"10.0.0.1": None, "10.0.0.2": FIRST}, "also within one second"
     assert since(two, reading([], [tv, counter("10.0.0.2", 4, 5)])) == {"10.0.0.1": None, "10.0.0.2": FIRST}, "its rules were made anew"
     other = reading([], [tv, late], marker="127.0.0.1/127.0.0.9")
     assert since(two, other) == {"10.0.0.1": FIRST, "10.0.0.2": FIRST}, "all were"
