@@ -382,6 +382,7 @@ def test_commands_of_their_own_where_ipset_has_no_restore(legacy: Lab) -> None:
     done = bring(network, hosts=hosts[:2], prune=True, start=NO_RESTORE)
     assert (done.backend.hosts(), passed(done.before)) == (hosts[:2], dict.fromkeys(hosts, Passed(100, 1, 100, 1)))
 
+
 NO_IPSET = "ipset() { nosuchcommand; }\n"
 OLD_IPSET = (
     "ipset() { case \"$*\" in *counters*) echo \"ipset v6.11: Unknown argument: \\`counters'\" >&2; return 2;; esac; "
