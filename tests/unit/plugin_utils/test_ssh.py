@@ -9,6 +9,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -134,7 +135,10 @@ def test_a_proxy_command_is_ended(tmp_path: Path) -> None:
     said = failure(SshOptions("192.168.1.1", proxy_command=f"sh {tmp_path}/proxy", timeout=0.5))
     assert "did not finish the SSH handshake" in said
     group = (tmp_path / "pid").read_text().strip()
-    assert not [fields for fields in running() if fields[2] == group and fields[0] != "Z"]
+    deadline = time.monotonic() + 10  # who is killed takes a moment to die; by itself it would take a minute
+    while left := [fields for fields in running() if fields[2] == group and fields[0] != "Z"]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
 
 
 def running() -> Iterator[list[str]]:
