@@ -21,6 +21,9 @@ from .spec import LanHost
 SECONDS = 60
 UDP_RATE = "400M"
 """More only fills buffers until they overflow."""
+TCP_BUFFER = "256K"
+"""iperf3 ends a connection when it has written all that it should: what lies in the sender's buffer then never leaves. Linux lets a
+buffer grow to 4 MB, which can be the whole flow."""
 
 _ports = itertools.count(15201)
 
@@ -40,8 +43,7 @@ class Flow:
         words = ["iperf3", "-c", server.ip, "-p", str(port), "-n", str(self.size), "-P", str(self.parallel), "-J"]
         if self.direction == "down":
             words.append("-R")
-        if self.protocol == "udp":
-            words += ["-u", "-b", UDP_RATE, "-l", "1400"]
+        words += ["-u", "-b", UDP_RATE, "-l", "1400"] if self.protocol == "udp" else ["-w", TCP_BUFFER]
         return inside(self.host.namespace, *words)
 
 
@@ -58,15 +60,17 @@ def mixed(hosts: Sequence[LanHost], megabytes: int = 200, *, ipv6: bool = False)
 
 @dataclass
 class Flowing:
-    """Flows on their way."""
+    """Flows on their way. ``arrived`` is the payload that the far ends had received, known when all have ended."""
 
     processes: list[tuple[Flow, subprocess.Popen[str]]] = field(default_factory=list)
+    arrived: dict[str, int] = field(default_factory=lambda: {"down": 0, "up": 0})
 
     def finish(self) -> None:
         for flow, process in self.processes:
             output = process.communicate(timeout=SECONDS)[0]
             if process.returncode:
                 raise RuntimeError(f"{flow}: {_complaint(output)}")
+            self.arrived[flow.direction] += json.loads(output)["end"]["sum_received"]["bytes"]
 
 
 def _complaint(output: str) -> str:

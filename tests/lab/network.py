@@ -177,10 +177,11 @@ class Lab:
         ends = (host.end6, self.server6) if ipv6 else (host.end, self.server)
         return datagrams(*ends, download=download, upload=upload)
 
-    def flows(self, flows: Iterable[Flow]) -> None:
-        """All at once, to their ends; ``flows.mixed(hosts, megabytes)`` makes an evening of them."""
-        with self.flowing(flows):
+    def flows(self, flows: Iterable[Flow]) -> dict[str, int]:
+        """All at once, to their ends; ``flows.mixed(hosts, megabytes)`` makes an evening of them. The payload that arrived, down and up."""
+        with self.flowing(flows) as flowing:
             pass
+        return flowing.arrived
 
     def flowing(self, flows: Iterable[Flow]) -> AbstractContextManager[Flowing]:
         """The same around something else that happens meanwhile."""
@@ -189,7 +190,11 @@ class Lab:
     def busy(self, flows: Iterable[Flow]) -> AbstractContextManager[None]:
         """The same again and again, for as long as something else happens."""
         wanted = list(flows)
-        return again_and_again(lambda: self.flows(wanted))
+
+        def run() -> None:
+            self.flows(wanted)
+
+        return again_and_again(run)
 
     # --- the truth
 

@@ -65,11 +65,11 @@ def test_what_the_firewall_drops_has_come_as_far_as_its_first_rule(network: Lab)
 def test_everything_that_flows_at_once_is_somebodys(network: Lab) -> None:
     """Two processors meet new addresses and counters at the same time: nothing may fall between."""
     before = network.settle()
-    network.flows(mixed(network.hosts[:3], 80))  # iperf3 ends when it has written so much: what lies in buffers then may not be sent
+    arrived = network.flows(mixed(network.hosts[:3], 80))
     after = network.settle()
     moved = sum((after[ip] - before.get(ip, Passed()) for ip in after), Passed())
-    assert moved.download_bytes > 45_000_000
-    assert moved.upload_bytes > 15_000_000
+    assert moved.download_bytes > arrived["down"] > 45_000_000
+    assert moved.upload_bytes > arrived["up"] > 15_000_000
     everything = network.everything()
     assert sum(everything.addresses.values(), Passed()) == everything.total
 
@@ -78,11 +78,10 @@ def test_everything_that_flows_at_once_is_somebodys(network: Lab) -> None:
 def test_a_flow_goes_where_it_is_meant_to(network: Lab, direction: str, protocol: str) -> None:
     host = network.hosts[0]
     before = network.settle()[host.ip]
-    network.flows([Flow(host, 3_000_000, direction, protocol, parallel=2)])
+    arrived = network.flows([Flow(host, 3_000_000, direction, protocol, parallel=2)])
     moved = network.settle()[host.ip] - before
     one, other = (moved.download_bytes, moved.upload_bytes)[:: 1 if direction == "down" else -1]
-    # Datagrams may get lost on their way.
-    assert one > (3_000_000 if protocol == "tcp" else 1_000_000)
+    assert one > arrived[direction] > 1_000_000
     assert other < 400_000
 
 
