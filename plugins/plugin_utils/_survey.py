@@ -16,7 +16,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils import _accelerati
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Backend
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backends import Backends
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import FirewallError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import DialogueError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._complaints import DialogueError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import (
     UNFIT,
     Finding,

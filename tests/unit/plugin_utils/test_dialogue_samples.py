@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import moment
+from ansible_collections.homenet.traffic.plugins.plugin_utils._moments import moment
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import error_code
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils import _profile
-from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, DialogueError, Limits, Session
+from ansible_collections.homenet.traffic.plugins.plugin_utils._complaints import DialogueError
+from ansible_collections.homenet.traffic.plugins.plugin_utils._dialogue import Credentials, Limits, Session
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import (
     Answer,
