@@ -76,6 +76,15 @@ class Problem:
     message: str
 
 
+def nearly_full(taken: int, room: int, kind: str = "addresses") -> str | None:
+    """What to say of a set in which so many places are taken, while there is still time; None where there is room."""
+    if taken * 8 < room * 7:
+        return None
+    if taken < room:
+        return f"{taken} of {room} places for {kind} are taken. When all are, new devices count among the rest"
+    return f"All {room} places for {kind} are taken: new devices count among the rest"
+
+
 @dataclass(frozen=True)
 class Status:
     """How the counting is installed. ``jump_position`` and ``references`` are None where there is no such thing."""

@@ -25,6 +25,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules impor
     sub_chains,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain, Rule
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import some
 
 Rules = Sequence[tuple[Rule, Match | None]]
 
@@ -244,6 +245,4 @@ def _is_open(chain: Chain, subs: Subs) -> bool:
 
 
 def _some(names: Iterable[str | None]) -> str:
-    """A few of many names."""
-    ordered = sorted(str(name) for name in names)
-    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
+    return some(sorted(str(name) for name in names))

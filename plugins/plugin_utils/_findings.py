@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Chain, Host
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import some
 
 #: With one of these nothing can be counted, as the router is or is reached now.
 UNFIT = frozenset({"nftables_only", "no_iptables", "no_such_table", "incompatible", "permission", "lock_held", "no_wan", "unreadable"})
@@ -86,7 +87,7 @@ def _shared_macs(hosts: Iterable[Host]) -> Iterator[Finding]:
             addresses.setdefault(host.mac, []).append(host.ip)
     shared = {mac: ips for mac, ips in addresses.items() if len(ips) >= FEW}
     if shared:
-        told = "; ".join(f"{mac} for {_some(ips)}" for mac, ips in list(shared.items())[:3])
+        told = "; ".join(f"{mac} for {some(ips, 3)}" for mac, ips in list(shared.items())[:3])
         yield Finding(
             "shared_mac",
             f"One device answers for several addresses ({told}): supposedly a repeater, or an access point that passes others on. Each "
@@ -100,7 +101,7 @@ def _other_routers(hosts: Iterable[Host]) -> Iterator[Finding]:
         several = len(called) > 1
         yield Finding(
             "second_router",
-            f"By {'their names' if several else 'its name'}, {_some(called)} {'are' if several else 'is'} a router, an access point or a "
+            f"By {'their names' if several else 'its name'}, {some(called, 3)} {'are' if several else 'is'} a router, an access point or a "
             "repeater. If it does NAT, all who use it count as this one device; switch it to access point mode to tell them apart. "
             "If it is in that mode already, nothing is wrong.",
         )
@@ -129,7 +130,3 @@ def acceleration_off(codes: Sequence[str]) -> Finding:
         "acceleration_off",
         f"setup_traffic has turned off {', '.join(codes)} here, as traffic_acceleration asked; remove_traffic turns it on again.",
     )
-
-
-def _some(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")

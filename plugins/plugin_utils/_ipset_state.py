@@ -14,6 +14,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import (
     Counter,
     Direction,
     Problem,
+    nearly_full,
     together,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Match, Observed, Settings, by_address
@@ -22,6 +23,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state impor
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset import is_sound, life_sets, set_matches
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, Sets
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Chain
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import some
 
 
 def counted(observed: Observed) -> Counted:
@@ -114,7 +116,7 @@ def _rule_problems(chain: Chain, interfaces: Sequence[str]) -> Iterator[Problem]
     if missing:
         yield Problem(
             "wan_changed",
-            f"The way to the Internet is {_some(missing)}, but the chain counts on {_some(counting)}: new traffic is not "
+            f"The way to the Internet is {some(missing)}, but the chain counts on {some(counting)}: new traffic is not "
             "counted. Run setup_traffic.",
         )
     if any(way not in rest for way in ways if way.interface in counting):
@@ -151,21 +153,13 @@ def _set_problems(sets: Sequence[AddressSet]) -> Iterator[Problem]:
     known = {direction: {host for one in sets if one.direction == direction for host in one.elements} for direction in DIRECTIONS}
     lame = sorted(known["download"] ^ known["upload"], key=by_address)
     if lame:
-        yield Problem("one_direction_only", f"Only one direction is counted for {_some(lame)}. Run setup_traffic.")
+        yield Problem("one_direction_only", f"Only one direction is counted for {some(lame)}. Run setup_traffic.")
     taken, room = max(((len(one.elements), one.room) for one in sets), default=(0, 1))
-    if taken * 8 < room * 7:
+    what = nearly_full(taken, room)
+    if what is None:
         return
-    if taken < room:
-        what = f"{taken} of {room} places for addresses are taken. When all are, new devices count among the rest"
-    else:
-        what = f"All {room} places for addresses are taken: new devices count among the rest"
     yield Problem(
         "set_full",
         f"{what}. Run setup_traffic with traffic_prune: true to take out the addresses of devices that are not on the network now, with "
         "what was counted for them.",
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    """A few of many names."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

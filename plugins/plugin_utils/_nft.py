@@ -38,6 +38,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import 
     marker,
     plain,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import some
 
 LINE_LIMIT = 480  # bytes; BusyBox ash cuts a terminal's line at 1,024
 
@@ -329,9 +330,8 @@ def _refuse_foreign(table: NftTable | None) -> None:
     """What is somebody else's is neither thrown away nor counted around."""
     found = foreign(table) if table else []
     if table and found:
-        some = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         raise NftError(
-            f"The table {table.family} {table.name} holds what homenet.traffic did not make ({some}), so nothing was changed. Take it "
-            f"out by hand, or the whole table if it is yours to delete (`nft delete table {table.family} {table.name}`, which forgets "
-            "what was counted), and run it again."
+            f"The table {table.family} {table.name} holds what homenet.traffic did not make ({some(found, 3)}), so nothing was changed. "
+            f"Take it out by hand, or the whole table if it is yours to delete (`nft delete table {table.family} {table.name}`, which "
+            "forgets what was counted), and run it again."
         )

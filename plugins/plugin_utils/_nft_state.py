@@ -15,6 +15,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import (
     Direction,
     Problem,
     Status,
+    nearly_full,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import (
     RESTS,
@@ -34,6 +35,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import 
     marker,
     plain,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import some
 
 
 def hosts_of(table: NftTable | None) -> list[str]:
@@ -76,7 +78,7 @@ def _problems(settings: NftSettings, table: NftTable | None, interfaces: Sequenc
         return
     strangers = foreign(table)
     if strangers:
-        what = f"In the table {name} there is what is not of homenet.traffic: {_some(strangers)}. It was left alone."
+        what = f"In the table {name} there is what is not of homenet.traffic: {some(strangers)}. It was left alone."
         yield Problem("foreign_rule", what)
     if "forward" not in table.chains:
         yield Problem("jump_missing", f"The table {name} has lost its chain forward: nothing is counted. Run setup_traffic.")
@@ -89,7 +91,7 @@ def _problems(settings: NftSettings, table: NftTable | None, interfaces: Sequenc
     if missing:
         yield Problem(
             "wan_changed",
-            f"The way to the Internet is {_some(missing)}, but the table {name} counts on {_some(counted_on) or 'none'}: new traffic is "
+            f"The way to the Internet is {some(missing)}, but the table {name} counts on {some(counted_on) or 'none'}: new traffic is "
             "not counted. Run setup_traffic.",
         )
     if not (_is_whole(table) and set(SETS) <= set(table.sets) and set(RESTS) <= set(table.counters)):
@@ -125,19 +127,11 @@ def _room(table: NftTable) -> Iterator[Problem]:
     for version in WORDS:
         one = table.sets.get(f"hosts{version}")
         count = len(known(table.sets, version))
-        if one is None or one.size is None or count * 8 < one.size * 7:
+        what = nearly_full(count, one.size, f"IPv{version} addresses") if one and one.size is not None else None
+        if what is None:
             continue
-        if count < one.size:
-            what = f"{count} of {one.size} places for IPv{version} addresses are taken. When all are, new devices count among the rest"
-        else:
-            what = f"All {one.size} places for IPv{version} addresses are taken: new devices count among the rest"
         yield Problem(
             "set_full",
             f"{what}. Addresses change, and a device can make up as many as it likes: run setup_traffic with traffic_prune: true to "
             "take out those of devices that are not on the network now, with what was counted for them.",
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    """A few of many names."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -24,7 +24,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import (
     with_since,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, parse_time, percent_of, plain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, parse_time, percent_of, plain_text, some
 
 REPORT_SCHEMA = "homenet.traffic/report/1"
 SINCE_COUNTING_BEGAN = "since counting began"
@@ -238,12 +238,8 @@ def devices_of(router: str, reading: Mapping[str, Any]) -> dict[str, str]:
 
 def late_lines(report: Report) -> list[str]:
     """Who was not counted from the beginning, and so looks lighter than he is."""
-    return [f"First counted after {time:%Y-%m-%d %H:%M} UTC: {_some(labels)}." for time, labels in report.late]
-
-
-def _some(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
-    return ", ".join(cut(label, 32) for label in labels[:8]) + more
+    late = ((time, [cut(label, 32) for label in labels]) for time, labels in report.late)
+    return [f"First counted after {time:%Y-%m-%d %H:%M} UTC: {some(labels, 8)}." for time, labels in late]
 
 
 def names_of(router: str, reading: Mapping[str, Any]) -> dict[str, str | None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 ELLIPSIS = "…"
@@ -25,6 +25,11 @@ def plain_text(text: str) -> str:
     """The text as a plain string that can be written as UTF-8 (Ansible's variables are subclasses of str)."""
     exact = str.__str__(text)
     return exact if exact.isascii() else _SURROGATE.sub("\ufffd", exact)
+
+
+def some(texts: Sequence[str], most: int = 5) -> str:
+    """A few of many, and how many more there are."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def parse_time(value: object) -> datetime | None:
