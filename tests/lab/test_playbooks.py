@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,18 +53,16 @@ def test_the_report_is_what_the_kernel_forwarded(network: Lab, control: Control)
     network.stream(first, download=3_000_000, upload=40_000)
     network.datagrams(second, download=[1400, 0, 17], upload=[5])
     network.stream(late, download=500_000, upload=1)
-    time.sleep(0.3)  # the last acknowledgements
-    early = network.truth()[late.ip]
+    early = network.settle()[late.ip]
     again = control.playbook(router(network), "setup_traffic")
     assert again.recap()["changed"] == 1
     network.stream(late, download=70_000, upload=9_000)
-    time.sleep(0.3)
+    truth = network.settle()
 
     shown = control.playbook(router(network), "report")
     assert shown.status == 0, shown.out
     assert "ali-laptop" in shown.out
     found = report(control)
-    truth = network.truth()
     rows = {host["ip"]: (host["download_bytes"], host["upload_bytes"]) for host in found["hosts"]}
     assert rows[first.ip] == bytes_of(truth[first.ip])
     assert rows[second.ip] == bytes_of(truth[second.ip])

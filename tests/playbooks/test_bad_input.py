@@ -79,8 +79,8 @@ def test_router_off(control: Control) -> None:
 @pytest.mark.parametrize(
     ("faults", "state", "words"),
     [
-        ({"silent_at": "connect"}, "UNREACHABLE!", ["said nothing for 1 s"]),
-        ({"silent_at": "login"}, "UNREACHABLE!", ["said nothing more after the password was sent, for 1 s"]),
+        ({"silent_at": "connect"}, "UNREACHABLE!", ["said nothing for 3 s"]),
+        ({"silent_at": "login"}, "UNREACHABLE!", ["said nothing more after the password was sent, for 3 s"]),
         ({"greeting": "busy"}, "FAILED!", ["another administrator is logged in", '"System administrator is connecting from']),
         ({"greeting": "lockout"}, "FAILED!", ["is locked", '"Maximum number of incorrect account entries exceeded."']),
         ({"greeting": "lockout_seconds"}, "FAILED!", ["is locked", "after trying 3 times"]),
@@ -104,7 +104,7 @@ def test_router_off(control: Control) -> None:
 def test_faults(control: Control, faults: dict[str, Any], state: str, words: list[str]) -> None:
     with serve(RouterSpec(password=SECRET)) as routers:
         routers[0].set_faults(**faults)
-        run = control.module(routers[0], "chain", ansible_timeout=1, ansible_command_timeout=3)
+        run = control.module(routers[0], "chain", ansible_timeout=3, ansible_command_timeout=3)
         says_no(run, routers[0], state, *words)
         routers[0].clear_faults()
         assert control.module(routers[0], "chain").result()["chain"]["problems"] == [], "the next run converges"
