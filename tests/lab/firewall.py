@@ -67,10 +67,11 @@ def _run_commands(router: Box, table: str, lines: Iterable[str]) -> None:
 
 
 def foreign(router: Box, chain: str, table: str, *, counters: bool) -> str:
-    """A table without ``chain``, its sub-chains and the jumps to them."""
+    """A table without ``chain``, its sub-chains and the jumps to them; ``counters``: those of what is forwarded."""
     lines = router.tool("iptables-save", *(["-c"] if counters else []), "-t", table).splitlines()
     kept = (line for line in lines if not line.startswith("#") and not _names(line, chain))
-    return "".join(f"{line if counters or line[0] != ':' else line.split(' [')[0]}\n" for line in kept)
+    # The other chains have policies that count what the router says by itself, such as who listens to which multicast group.
+    return "".join(f"{line.split(' [')[0] if line[0] == ':' and not (counters and 'FORWARD' in line) else line}\n" for line in kept)
 
 
 def _names(line: str, chain: str) -> bool:
