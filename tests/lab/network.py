@@ -35,6 +35,9 @@ from .spec import GATEWAY, NAMES, ROUTER_IP, SERVER, SERVER6, LabSpec, LanHost, 
 from .truth import Passed, Truth
 from .wiring import plug_in, wire
 
+QUIET = 0.5
+"""Seconds. Longer than TCP waits before it sends once more what got lost."""
+
 
 class Lab:
     """The running network. Made by :func:`lab`."""
@@ -207,12 +210,12 @@ class Lab:
         """The total, and every address that was seen, IPv6 as well."""
         return truth.read(self.router)
 
-    def settle(self, seconds: float = 5.0) -> dict[str, Passed]:
+    def settle(self, seconds: float = 20.0) -> dict[str, Passed]:
         """Wait until nothing is on its way any more (the last acknowledgements of a flow, say); the truth then."""
         deadline = time.monotonic() + seconds
         before = self.everything()
         while time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(QUIET)
             now = self.everything()
             if now == before:
                 return self.truth()
