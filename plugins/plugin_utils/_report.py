@@ -70,6 +70,7 @@ class HostUsage:
     amount: Amount
     share: Share
     since: datetime | None = None  # the last report in which it was not counted yet; None: counted as long as anybody knows
+    has_counter: bool = True
 
     @property
     def label(self) -> str:
@@ -116,7 +117,12 @@ class Report:
     @property
     def idle(self) -> tuple[HostUsage, ...]:
         """The hosts without traffic."""
-        return tuple(host for host in self.hosts if not host.amount.bytes)
+        return tuple(host for host in self.hosts if not host.amount.bytes and host.has_counter)
+
+    @property
+    def uncounted(self) -> tuple[HostUsage, ...]:
+        """The hosts of which nobody can say what they used: it is among that of all without a counter."""
+        return tuple(host for host in self.hosts if not host.has_counter)
 
     @property
     def late(self) -> list[tuple[datetime, list[str]]]:
@@ -145,12 +151,15 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
     found = read.mapping(reading, "unattributed", optional=True)
     unattributed = _amount(read, found) if found else None
     hosts = _hosts(read, reading)
-    totals = sum((amount for _ip, _mac, _name, amount in hosts), unattributed or Amount(0, 0))
+    totals = sum((amount for _ip, _mac, _name, amount in hosts if amount), unattributed or Amount(0, 0))
     now = with_since(before, reading_of(reading))
     since = _since(now, _owners(read, reading)) if now and now.since else {}
-    usages = [
-        HostUsage(ip, mac, name, None, amount, _share(amount, totals), since.get(ip)) for ip, mac, name, amount in hosts
-    ]
+    missing = _misses_hosts(reading, unattributed)
+    usages = []
+    for ip, mac, name, counted in hosts:
+        amount = counted or Amount(0, 0)
+        has_counter = counted is not None or not missing
+        usages.append(HostUsage(ip, mac, name, None, amount, _share(amount, totals), since.get(ip), has_counter))
     usages.sort(key=lambda usage: (-usage.amount.bytes, address_order(usage.ip)))
     coverage = coverage_of(before, now)
     findings = [_notice(read, one) for one in read.mappings(reading, "findings", optional=True)]
@@ -173,8 +182,13 @@ def _low_coverage(coverage: Coverage, notices: Iterable[Notice]) -> Iterable[Not
         yield Notice(LOW_COVERAGE, low_coverage_message(coverage, broken))
 
 
-def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | None, str | None, Amount]]:
-    """Neighbors and hosts with rules. What the addresses of a device have counted is one amount."""
+def _misses_hosts(reading: Mapping[str, Any], unattributed: Amount | None) -> bool:
+    """Whether a host without a counter can have used the link. nftables gives a host its counter with the first packet that it sends."""
+    return bool(reading.get("counters")) and reading.get("backend") != "nftables" and (unattributed is None or bool(unattributed.bytes))
+
+
+def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | None, str | None, Amount | None]]:
+    """Neighbors and hosts with rules. What the addresses of a device have counted is one amount; None without a counter."""
     device = _owners(read, reading)
     amounts: dict[str, Amount] = {}
     for counter in read.mappings(reading, "counters"):
@@ -183,7 +197,7 @@ def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | N
         amounts[ip] = amounts.get(ip, Amount(0, 0)) + _amount(read, counter)
     neighbors = [read.text(host, "ip") for host in read.mappings(reading, "hosts")]
     known = _devices(read, reading)
-    return [(ip, *known.get(ip, (None, None)), amounts.get(ip, Amount(0, 0))) for ip in dict.fromkeys([*neighbors, *amounts])]
+    return [(ip, *known.get(ip, (None, None)), amounts.get(ip)) for ip in dict.fromkeys([*neighbors, *amounts])]
 
 
 def _since(now: Reading, device: Mapping[str, str]) -> dict[str, datetime | None]:
@@ -237,8 +251,13 @@ def devices_of(router: str, reading: Mapping[str, Any]) -> dict[str, str]:
 
 
 def late_lines(report: Report) -> list[str]:
-    """Who was not counted from the beginning, and so looks lighter than he is."""
-    return [f"First counted after {time:%Y-%m-%d %H:%M} UTC: {_some(labels)}." for time, labels in report.late]
+    """Who was not counted from the beginning, and so looks lighter than he is; and who is not counted yet."""
+    lines = [f"First counted after {time:%Y-%m-%d %H:%M} UTC: {_some(labels)}." for time, labels in report.late]
+    if report.uncounted:
+        one = len(report.uncounted) == 1
+        names = _some([host.label for host in report.uncounted])
+        lines.append(f"Without a counter: {names}. setup_traffic gives {'it one' if one else 'each its own'}.")
+    return lines
 
 
 def _some(labels: Sequence[str]) -> str:

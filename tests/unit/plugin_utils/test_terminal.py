@@ -42,7 +42,8 @@ ali-laptop               192.168.1.2   00:11:22:33:44:55  1.09 GB   35.4 %  52.1
 hosts without a counter                                   61.9 kB   <0.1 %  71.1 kB    0.1 %
 --------------------------------------------------------------------------------------------
 total                                                     3.09 GB  100.0 %  52.2 MB  100.0 %
-2 hosts without traffic.
+1 host without traffic.
+Without a counter: 192.168.1.5. setup_traffic gives it one.
 ! The jump to TRAFFIC is rule 3 of FORWARD: traffic that an earlier rule decides is not counted. Run
   setup_traffic."""
 
