@@ -31,11 +31,11 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, executed
+from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import OF_ROUTERS, PREFIX, misspelt
 
 display = Display()
 
 CONNECTIONS = ("homenet.traffic.telnet", "homenet.traffic.ssh_cli")  # to a command line; any other that runs commands leads to a real shell
-VARIABLES = ("profile", "backend", "chain", "table", "wan_interfaces", "hosts", "prune", "acceleration")
 
 
 class RouterAction(ActionBase):  # type: ignore[misc]
@@ -73,10 +73,12 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
         Templating every option in the playbook would cost each router more than reading its counters.
         """
-        for option in VARIABLES:
-            name = f"traffic_{option}"
+        for option in OF_ROUTERS:
+            name = f"{PREFIX}{option}"
             if option in self.ARGUMENTS and option not in self._task.args and name in variables:
                 self._task.args[option] = self._templar.template(variables[name])
+        for warning in misspelt(variables):
+            display.warning(warning)  # Ansible shows it once, whatever the number of routers
 
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         """Do the job and fill the result. What it holds when an error is raised is returned with the error."""

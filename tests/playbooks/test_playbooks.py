@@ -286,6 +286,15 @@ def test_variables_of_the_user(control: Control) -> None:
         assert control.playbook(routers[0], "setup_traffic", **variables, traffic_prune=True).recap()["changed"] == 0
 
 
+def test_a_misspelt_variable_is_named_once(control: Control) -> None:
+    with serve(RouterSpec(name="one"), RouterSpec(name="two")) as routers:
+        run = control.playbook(routers, "hosts", traffic_profil="broadcom", traffic_light="red")
+    assert run.status == 0, run.out
+    said = " ".join(run.out.split())
+    assert said.count("traffic_profil is no variable of homenet.traffic, so it changes nothing. Was traffic_profile meant?") == 1
+    assert "traffic_light" not in said
+
+
 def test_hostile_names_in_every_report(control: Control) -> None:
     names = {kind: name for kind, name in HOSTILE_NAMES.items() if kind != "prompt_on_a_line"}
     with serve(RouterSpec(hosts=hostile_hosts(names))) as routers:
