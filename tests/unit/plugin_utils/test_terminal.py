@@ -15,6 +15,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import (
     WIDTH,
     files_text,
     hosts_table,
+    pieces,
     report_table,
     reports_text,
 )
@@ -102,6 +103,12 @@ ali-laptop  192.168.1.2   00:11:22:33:44:55
 tv          192.168.1.4"""
     assert hosts_table("home", HOME["hosts"][:1]).startswith("home: 1 device on the network now\n")
     assert hosts_table("home", []) == "home: 0 devices on the network now"
+
+
+def test_tables_stand_apart_and_single_lines_together() -> None:
+    blocks = [[("a: done.", False)], [("b: done.", False)], [("c: gone.\nIt had counted", False)], [("d: done.", False)], [("e: 1", True)]]
+    assert pieces(blocks, dense=True) == [("a: done.\nb: done.\n\nc: gone.\nIt had counted\n\nd: done.", False), ("e: 1", True)]
+    assert pieces(blocks[:2]) == [("a: done.\n\nb: done.", False)]
 
 
 def test_where_the_files_are() -> None:
