@@ -54,9 +54,9 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         except TrafficError as error:
             result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
         except AnsibleConnectionFailure as error:
-            result.update(unreachable=True, msg=str(error) + _hint(str(error)))
+            result.update(unreachable=True, msg=with_hint(str(error)))
         except AnsibleError as error:
-            result.update(failed=True, msg=str(error))
+            result.update(failed=True, msg=with_hint(str(error)))
         except Exception as error:
             display.vvv(traceback.format_exc())
             result.update(
@@ -126,16 +126,20 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         return Shell(run_script, self.where)
 
 
-def _hint(complaint: str) -> str:
-    """What to do about an error of Ansible's own ssh, which says less than ours."""
-    return next((f" {hint}" for words, hint in _HINTS if words in complaint), "")
+def with_hint(complaint: str) -> str:
+    """An error of Ansible's own ssh, which says what happened, and what to do about it."""
+    hint = next((hint for words, hint in _HINTS if words in complaint), None)
+    return f"{complaint.rstrip().rstrip('.')}. {hint}" if hint else complaint
 
 
 _ACCEPT = "If that is the router's own, accept it by logging in once by hand with ssh (docs/ssh.md)."
 _IS_IT_SSH = "Is this its SSH port (ansible_port), and not telnet's?"
 _HINTS = (
     ("Host key verification failed", f"Its host key is not known, or another one than it was. {_ACCEPT}"),
-    ("Host Key checking is enabled", f"Its host key is not known. {_ACCEPT}"),
+    ("Host Key checking is enabled", f"Its host key is not known, or another one than it was. {_ACCEPT}"),
+    ("must install the sshpass", "Or set ansible_connection to homenet.traffic.ssh_cli, which needs none for a password."),
+    ("Permission denied (", "Check ansible_user, and ansible_password or the key (ansible_ssh_private_key_file)."),
+    (": Connection refused", "Is SSH switched on in the router, and is this its port (ansible_port)?"),
     ("banner exchange", _IS_IT_SSH),
     ("kex_exchange_identification", _IS_IT_SSH),
 )
