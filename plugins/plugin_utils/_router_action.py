@@ -31,7 +31,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, executed
-from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import OF_ROUTERS, PREFIX, misspelt
+from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import OF_ROUTERS, PREFIX, misspelt, told_by_option
 
 display = Display()
 
@@ -56,7 +56,7 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         except AnsibleConnectionFailure as error:
             result.update(unreachable=True, msg=with_hint(str(error)))
         except AnsibleError as error:
-            result.update(failed=True, msg=with_hint(str(error)))
+            result.update(failed=True, msg=with_hint(told_by_option(str(error))))
         except Exception as error:
             display.vvv(traceback.format_exc())
             result.update(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 PREFIX = "traffic_"
@@ -24,6 +25,13 @@ def misspelt(variables: Iterable[str]) -> Iterator[str]:
     for name in variables:
         if name.startswith(PREFIX) and name not in _KNOWN and (meant := _meant(name)):
             yield f"{name} is no variable of homenet.traffic, so it changes nothing. Was {meant} meant?"
+
+
+def told_by_option(complaint: str, prefix: str = PREFIX) -> str:
+    """What Ansible says of an option with a wrong value, and the variable that users know it by."""
+    found = re.match(r"(?:value of |argument ')(\w+)", complaint)
+    variable = f"{prefix}{found[1]}" if found else None
+    return f"{complaint.rstrip('.')}. Check the variable {variable}." if variable in _KNOWN else complaint
 
 
 def _meant(name: str) -> str | None:

@@ -295,6 +295,15 @@ def test_a_misspelt_variable_is_named_once(control: Control) -> None:
     assert "traffic_light" not in said
 
 
+def test_a_wrong_value_is_told_by_the_name_of_the_variable(control: Control) -> None:
+    with serve() as routers:
+        run = control.playbook(routers[0], "setup_traffic", traffic_backend="iptable")
+        assert "got: iptable. Check the variable traffic_backend." in " ".join(run.out.split())
+        control.playbook(routers[0], "setup_traffic")
+        run = control.playbook(routers[0], "report", traffic_report_formats="pdf")
+        assert "pdf. Check the variable traffic_report_formats." in " ".join(run.out.split())
+
+
 def test_hostile_names_in_every_report(control: Control) -> None:
     names = {kind: name for kind, name in HOSTILE_NAMES.items() if kind != "prompt_on_a_line"}
     with serve(RouterSpec(hosts=hostile_hosts(names))) as routers:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import misspelt
+from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import misspelt, told_by_option
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -43,3 +43,17 @@ def test_all_variables_of_this_collection_are_known() -> None:
     names = set(re.findall(r"\btraffic_[a-z_]+[a-z]\b", text))
     assert {"traffic_backend", "traffic_selftest_fetched", "traffic_report_dir"} <= names
     assert list(misspelt(sorted(names))) == []
+
+
+@pytest.mark.parametrize(
+    ("complaint", "prefix", "told"),
+    [
+        ("value of backend must be one of: auto, got: x", "traffic_", " Check the variable traffic_backend."),
+        ("argument 'interval' is of type str and cannot be converted", "traffic_", " Check the variable traffic_interval."),
+        ("value of formats must be one or more of: md. Got: pdf", "traffic_report_", " Check the variable traffic_report_formats."),
+        ("value of what must be one of: chain", "traffic_", ""),
+        ("the value of backend is odd", "traffic_", ""),
+    ],
+)
+def test_a_wrong_value_is_told_by_the_name_of_the_variable(complaint: str, prefix: str, told: str) -> None:
+    assert told_by_option(complaint, prefix) == (f"{complaint}.{told}" if told else complaint)
