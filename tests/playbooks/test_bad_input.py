@@ -55,9 +55,9 @@ def test_openssh_meets_telnet(control: Control) -> None:
 
 
 def test_openssh_meets_a_closed_port(control: Control) -> None:
-    with serve() as routers:
+    with serve(RouterSpec(password="")) as routers:
         routers[0].port = closed_port()
-        given = {"ansible_connection": "ansible.builtin.ssh", "ansible_ssh_retries": 0, "ansible_password": None}
+        given = {"ansible_connection": "ansible.builtin.ssh", "ansible_ssh_retries": 0}
         run = control.playbook(routers[0], "hosts", **given)
     assert run.status == 4, run.out
     assert "Connection refused. Is SSH switched on in the router, and is this its port (ansible_port)?" in " ".join(run.out.split())
