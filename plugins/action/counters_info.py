@@ -56,7 +56,7 @@ class ActionModule(RouterAction):
 
         router.foresee(("routes", "routes6", "interfaces"), backends.listing())
         router.wan_interfaces()  # before the chain, so that the interfaces are asked for as soon after it as the second time
-        backend = _look(router, backends, require_chain)
+        backend = _look(router, backends, require_chain, "")
         start = time.monotonic()
         first = _counted(router, backend)
         time.sleep(max(0.0, start + interval - time.monotonic()))
@@ -87,7 +87,7 @@ def _counted(router: Router, backend: Backend) -> dict[str, Any]:
     }
 
 
-def _look(router: Router, backends: Backends, require_chain: bool) -> Backend:
+def _look(router: Router, backends: Backends, require_chain: bool, kept: str = "; reports of earlier days are kept as they are") -> Backend:
     backend = backends.look()
     if require_chain and not backend.exists():
         sets = " that counts with sets of ipset" if backend.name == "ipset" else ""
@@ -100,7 +100,6 @@ def _look(router: Router, backends: Backends, require_chain: bool) -> Backend:
                 "inventory."
             )
         raise TrafficError(
-            f"{router.where}: counting is not installed (there is no {name}), so nothing has been counted. Run setup_traffic first; "
-            "reports of earlier days are kept as they are."
+            f"{router.where}: counting is not installed (there is no {name}), so nothing has been counted. Run setup_traffic first{kept}."
         )
     return backend

@@ -31,6 +31,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._report import Rep
 from ansible_collections.homenet.traffic.plugins.plugin_utils._report_files import ReportDirectory, Written
 from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import count_of, files_text, reports_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import plain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import told_by_option
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "dir": {"type": "path", "default": "reports"},
@@ -60,7 +61,7 @@ class ActionModule(ActionBase):
                 require_one(readings, arguments["result"])
             written = self._report(arguments, readings, variables)
         except (AnsibleError, TrafficError) as error:
-            result.update(failed=True, msg=str(error))
+            result.update(failed=True, msg=told_by_option(str(error), "traffic_report_"))
         else:
             result.update(_summary(written, bool(self._task.check_mode)))
         if is_unreachable(own):

@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
                 failures.append(Failure(router, error or "", now, is_unreachable(given)))
         if failures:
             blocks.append([(failures_list(failures, "It failed on"), False)])
-        return pieces(blocks, 0 if what == "chain" else 1)
+        return pieces(blocks, dense=what == "chain")
 
     def _block(self, what: str, router: str, given: Mapping[str, Any]) -> list[Line]:
         if what == "live":

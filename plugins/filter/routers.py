@@ -25,7 +25,7 @@ NO_ROUTERS = """The inventory has no router for this playbook: nothing in it mat
           ansible_host: 192.168.1.1
           ansible_connection: homenet.traffic.telnet
           ansible_user: admin
-          ansible_password: "{{{{ vault_home_password }}}}"
+          ansible_password: change-me
 
 and name it with -i: ansible-playbook -i inventory.yml homenet.traffic.report
 Routers under another name are chosen with -e traffic_routers=PATTERN."""

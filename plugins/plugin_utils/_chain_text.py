@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -21,9 +22,10 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool, diff: b
     lines = wrapped(f"{visible(router)}: {_done(result, check_mode, diff)}", WIDTH, following="  ")
     moved = result.get("moved_from")
     if moved:
-        lines += wrapped(f"Counting moves from {moved} to {result['backend']} and starts anew.", WIDTH, "  ", "  ")
+        moves, starts = ("would move", "start") if check_mode else ("moves", "starts")
+        lines += wrapped(f"Counting {moves} from {moved} to {result['backend']} and {starts} anew.", WIDTH, "  ", "  ")
     if (moved or result.get("state") != "present" or _forgets(result)) and result["changed"]:
-        lines += _until_then(router, result)
+        lines += _until_then(router, result, "It has counted until now:" if check_mode else "It had counted until then:")
     for note in result.get("notes", ()):
         if note.startswith("traffic_acceleration: "):
             lines += wrapped(visible(note), WIDTH, "! ", "  ")
@@ -70,10 +72,11 @@ def _forgets(result: Mapping[str, Any]) -> bool:
     )
 
 
-def _until_then(router: str, result: Mapping[str, Any]) -> list[str]:
+def _until_then(router: str, result: Mapping[str, Any], title: str) -> list[str]:
     """What would be forgotten with the chain: the last report of it."""
     reading = {**result, **result["before"], "chain": {**result["chain"], "problems": []}, "findings": [], "notes": []}
     report = report_of(router, reading, datetime.now(timezone.utc).replace(microsecond=0))
     if not report.active and not (report.unattributed and report.unattributed.bytes):
         return []
-    return ["It had counted until then:", *report_table(report).splitlines()[1:]]
+    counted = replace(report, hosts=tuple(host for host in report.hosts if host.has_counter))
+    return [title, *report_table(counted).splitlines()[1:]]

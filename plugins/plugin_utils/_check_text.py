@@ -63,7 +63,12 @@ def _last_lines(result: Mapping[str, Any], verdict: str, unfit: Sequence[Mapping
 
 
 def _next(installed: bool) -> str:
-    return "Counting is installed." if installed else "Counting is not installed yet: setup_traffic does it, and remove_traffic undoes it."
+    if installed:
+        return "Counting is installed."
+    return (
+        "Counting is not installed yet: setup_traffic does it (with --check --diff it only shows what it would do), and remove_traffic "
+        "undoes it."
+    )
 
 
 def _facts(result: Mapping[str, Any]) -> Iterable[tuple[str, list[str]]]:
@@ -104,7 +109,7 @@ def _wan(one: Mapping[str, Any]) -> str:
 def _addresses(addresses: Sequence[str]) -> str:
     """Those that mean something to people."""
     shown = [
-        f"{address} (shared out by the provider, no matter for counting)" if is_carriers(address) else address
+        f"{address} (the provider shares it among customers; counting is not affected)" if is_carriers(address) else address
         for address in addresses
         if not address.startswith("fe80:")
     ]

@@ -23,15 +23,15 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._coverage import (
     reading_of,
     with_since,
 )
+from ansible_collections.homenet.traffic.plugins.plugin_utils._reading import ReadingReader
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import TrafficError
-from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, parse_time, percent_of, plain_text, some
+from ansible_collections.homenet.traffic.plugins.plugin_utils._text import cut, percent_of, plain_text, some
 
 REPORT_SCHEMA = "homenet.traffic/report/1"
 SINCE_COUNTING_BEGAN = "since counting began"
 
 LOW_COVERAGE = "low_coverage"
 
-_TOO_MANY_BYTES = 1 << 128
 # Problems of the chain that leave traffic uncounted.
 _HOLES = {"jump_missing", "jump_not_first", "foreign_rule", "no_catch_all", "one_direction_only", "wan_changed"}
 
@@ -70,6 +70,7 @@ class HostUsage:
     amount: Amount
     share: Share
     since: datetime | None = None  # the last report in which it was not counted yet; None: counted as long as anybody knows
+    has_counter: bool = True
 
     @property
     def label(self) -> str:
@@ -116,7 +117,12 @@ class Report:
     @property
     def idle(self) -> tuple[HostUsage, ...]:
         """The hosts without traffic."""
-        return tuple(host for host in self.hosts if not host.amount.bytes)
+        return tuple(host for host in self.hosts if not host.amount.bytes and host.has_counter)
+
+    @property
+    def uncounted(self) -> tuple[HostUsage, ...]:
+        """The hosts of which nobody can say what they used: it is among that of all without a counter."""
+        return tuple(host for host in self.hosts if not host.has_counter)
 
     @property
     def late(self) -> list[tuple[datetime, list[str]]]:
@@ -137,7 +143,7 @@ class Report:
 
 def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, before: Reading | None = None) -> Report:
     """The report of what a router has counted since counting began. ``before`` is the reading of its last report."""
-    read = _Reader(f"{router}: the reading")
+    read = ReadingReader(f"{router}: the reading")
     notices = notices_of(router, reading)
     for notice in notices:
         if notice.code == "chain_missing":
@@ -145,12 +151,15 @@ def report_of(router: str, reading: Mapping[str, Any], generated_at: datetime, b
     found = read.mapping(reading, "unattributed", optional=True)
     unattributed = _amount(read, found) if found else None
     hosts = _hosts(read, reading)
-    totals = sum((amount for _ip, _mac, _name, amount in hosts), unattributed or Amount(0, 0))
+    totals = sum((amount for _ip, _mac, _name, amount in hosts if amount), unattributed or Amount(0, 0))
     now = with_since(before, reading_of(reading))
     since = _since(now, _owners(read, reading)) if now and now.since else {}
-    usages = [
-        HostUsage(ip, mac, name, None, amount, _share(amount, totals), since.get(ip)) for ip, mac, name, amount in hosts
-    ]
+    missing = _misses_hosts(reading, unattributed)
+    usages = []
+    for ip, mac, name, counted in hosts:
+        amount = counted or Amount(0, 0)
+        has_counter = counted is not None or not missing
+        usages.append(HostUsage(ip, mac, name, None, amount, _share(amount, totals), since.get(ip), has_counter))
     usages.sort(key=lambda usage: (-usage.amount.bytes, address_order(usage.ip)))
     coverage = coverage_of(before, now)
     findings = [_notice(read, one) for one in read.mappings(reading, "findings", optional=True)]
@@ -173,8 +182,13 @@ def _low_coverage(coverage: Coverage, notices: Iterable[Notice]) -> Iterable[Not
         yield Notice(LOW_COVERAGE, low_coverage_message(coverage, broken))
 
 
-def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | None, str | None, Amount]]:
-    """Neighbors and hosts with rules. What the addresses of a device have counted is one amount."""
+def _misses_hosts(reading: Mapping[str, Any], unattributed: Amount | None) -> bool:
+    """Whether a host without a counter can have used the link. nftables gives a host its counter with the first packet that it sends."""
+    return bool(reading.get("counters")) and reading.get("backend") != "nftables" and (unattributed is None or bool(unattributed.bytes))
+
+
+def _hosts(read: ReadingReader, reading: Mapping[str, Any]) -> list[tuple[str, str | None, str | None, Amount | None]]:
+    """Neighbors and hosts with rules. What the addresses of a device have counted is one amount; None without a counter."""
     device = _owners(read, reading)
     amounts: dict[str, Amount] = {}
     for counter in read.mappings(reading, "counters"):
@@ -183,7 +197,7 @@ def _hosts(read: _Reader, reading: Mapping[str, Any]) -> list[tuple[str, str | N
         amounts[ip] = amounts.get(ip, Amount(0, 0)) + _amount(read, counter)
     neighbors = [read.text(host, "ip") for host in read.mappings(reading, "hosts")]
     known = _devices(read, reading)
-    return [(ip, *known.get(ip, (None, None)), amounts.get(ip, Amount(0, 0))) for ip in dict.fromkeys([*neighbors, *amounts])]
+    return [(ip, *known.get(ip, (None, None)), amounts.get(ip)) for ip in dict.fromkeys([*neighbors, *amounts])]
 
 
 def _since(now: Reading, device: Mapping[str, str]) -> dict[str, datetime | None]:
@@ -194,13 +208,13 @@ def _since(now: Reading, device: Mapping[str, str]) -> dict[str, datetime | None
     return {ip: min(time for time in times if time) for ip, times in found.items() if None not in times}
 
 
-def _devices(read: _Reader, reading: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+def _devices(read: ReadingReader, reading: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
     """MAC and name of each address. Who left the network keeps the name that the router knows for the address."""
     known = [*read.mappings(reading, "names", optional=True), *read.mappings(reading, "hosts")]
     return {read.text(one, "ip"): (read.optional_text(one, "mac"), read.optional_text(one, "name")) for one in known}
 
 
-def _owners(read: _Reader, reading: Mapping[str, Any]) -> dict[str, str]:
+def _owners(read: ReadingReader, reading: Mapping[str, Any]) -> dict[str, str]:
     """The device that each address belongs to, by the address that stands for it.
 
     An IPv6 address that the device has given up meanwhile is told by its MAC where a lease or the address itself holds that.
@@ -233,18 +247,26 @@ def _mac_in(address: str) -> str | None:
 
 def devices_of(router: str, reading: Mapping[str, Any]) -> dict[str, str]:
     """The address that stands for the device, for each address of a reading that has another one."""
-    return _owners(_Reader(f"{router}: the reading"), reading)
+    return _owners(ReadingReader(f"{router}: the reading"), reading)
 
 
 def late_lines(report: Report) -> list[str]:
-    """Who was not counted from the beginning, and so looks lighter than he is."""
-    late = ((time, [cut(label, 32) for label in labels]) for time, labels in report.late)
-    return [f"First counted after {time:%Y-%m-%d %H:%M} UTC: {some(labels, 8)}." for time, labels in late]
+    """Who was not counted from the beginning, and so looks lighter than he is; and who is not counted yet."""
+    lines = [f"First counted after {time:%Y-%m-%d %H:%M} UTC: {_labels(labels)}." for time, labels in report.late]
+    if report.uncounted:
+        one = len(report.uncounted) == 1
+        names = _labels([host.label for host in report.uncounted])
+        lines.append(f"Without a counter: {names}. setup_traffic gives {'it one' if one else 'each its own'}.")
+    return lines
+
+
+def _labels(labels: Sequence[str]) -> str:
+    return some([cut(label, 32) for label in labels], 8)
 
 
 def names_of(router: str, reading: Mapping[str, Any]) -> dict[str, str | None]:
     """The name of each address in a reading."""
-    return {ip: name for ip, (_mac, name) in _devices(_Reader(f"{router}: the reading"), reading).items()}
+    return {ip: name for ip, (_mac, name) in _devices(ReadingReader(f"{router}: the reading"), reading).items()}
 
 
 def label_of(ip: str, name: str | None) -> str:
@@ -254,11 +276,11 @@ def label_of(ip: str, name: str | None) -> str:
 
 def notices_of(router: str, reading: Mapping[str, Any]) -> list[Notice]:
     """What the reader must know of a reading: what is wrong with the chain, and what the router's answers were read with."""
-    read = _Reader(f"{router}: the reading")
+    read = ReadingReader(f"{router}: the reading")
     return [*(_notice(read, one) for one in read.mappings(read.mapping(reading, "chain"), "problems")), *_warnings(reading)]
 
 
-def _amount(read: _Reader, counters: Mapping[str, Any]) -> Amount:
+def _amount(read: ReadingReader, counters: Mapping[str, Any]) -> Amount:
     """A direction without a rule counted nothing; a warning of the chain says so."""
     return Amount(read.number(counters, "download_bytes"), read.number(counters, "upload_bytes"))
 
@@ -277,7 +299,7 @@ def address_order(ip: str) -> tuple[int, int, str]:
     return address.version, int(address), ip
 
 
-def _notice(read: _Reader, problem: Mapping[str, Any]) -> Notice:
+def _notice(read: ReadingReader, problem: Mapping[str, Any]) -> Notice:
     return Notice(read.text(problem, "code"), read.text(problem, "message"))
 
 
@@ -289,61 +311,6 @@ def _warnings(reading: Mapping[str, Any]) -> Iterable[Notice]:
             yield Notice(plain_text(str(one.get("code", "reading"))), plain_text(str(one.get("message", ""))))
         else:
             yield Notice("reading", plain_text(str(one)))
-
-
-class _Reader:
-    """Takes values out of a result, and says what is wrong with it where it is not of the expected shape."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def _wrong(self, key: str, wanted: str) -> TrafficError:
-        return TrafficError(
-            f"{self._what} is not a result of homenet.traffic.counters_info: {key!r} is not {wanted}. Register "
-            "the result of that module and report on it."
-        )
-
-    def mapping(self, source: Mapping[str, Any], key: str, *, optional: bool = False) -> Mapping[str, Any]:
-        value = source.get(key)
-        if value is None and optional:
-            return {}
-        if not isinstance(value, Mapping):
-            raise self._wrong(key, "a dictionary")
-        return value
-
-    def mappings(self, source: Mapping[str, Any], key: str, *, optional: bool = False) -> Sequence[Mapping[str, Any]]:
-        value = source.get(key)
-        if value is None and optional:
-            return ()
-        if not isinstance(value, Sequence) or not all(isinstance(one, Mapping) for one in value):
-            raise self._wrong(key, "a list of dictionaries")
-        return value
-
-    def text(self, source: Mapping[str, Any], key: str) -> str:
-        value = source.get(key)
-        if not isinstance(value, str):
-            raise self._wrong(key, "a text")
-        return plain_text(value)
-
-    def optional_text(self, source: Mapping[str, Any], key: str) -> str | None:
-        return None if source.get(key) is None else self.text(source, key)
-
-    def number(self, source: Mapping[str, Any], key: str) -> int:
-        value = source.get(key)
-        if value is None:
-            return 0
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _TOO_MANY_BYTES:
-            raise self._wrong(key, "a number of bytes")
-        return int(value)
-
-    def time(self, source: Mapping[str, Any], key: str) -> datetime | None:
-        value = source.get(key)
-        if value is None:
-            return None
-        found = parse_time(value)
-        if found is None:
-            raise self._wrong(key, "a time with its time zone")
-        return found
 
 
 # --- To the contract --------------------------------------------------------------------------------------------------

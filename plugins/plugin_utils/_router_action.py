@@ -31,11 +31,11 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, executed
+from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import OF_ROUTERS, PREFIX, misspelt, told_by_option
 
 display = Display()
 
 CONNECTIONS = ("homenet.traffic.telnet", "homenet.traffic.ssh_cli")  # to a command line; any other that runs commands leads to a real shell
-VARIABLES = ("profile", "backend", "chain", "table", "wan_interfaces", "hosts", "prune", "acceleration")
 
 
 class RouterAction(ActionBase):  # type: ignore[misc]
@@ -54,9 +54,9 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         except TrafficError as error:
             result.update({"unreachable" if error.unreachable else "failed": True, "msg": str(error)})
         except AnsibleConnectionFailure as error:
-            result.update(unreachable=True, msg=str(error) + _hint(str(error)))
+            result.update(unreachable=True, msg=with_hint(str(error)))
         except AnsibleError as error:
-            result.update(failed=True, msg=str(error))
+            result.update(failed=True, msg=with_hint(told_by_option(str(error))))
         except Exception as error:
             display.vvv(traceback.format_exc())
             result.update(
@@ -73,10 +73,12 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
         Templating every option in the playbook would cost each router more than reading its counters.
         """
-        for option in VARIABLES:
-            name = f"traffic_{option}"
+        for option in OF_ROUTERS:
+            name = f"{PREFIX}{option}"
             if option in self.ARGUMENTS and option not in self._task.args and name in variables:
                 self._task.args[option] = self._templar.template(variables[name])
+        for warning in misspelt(variables):
+            display.warning(warning)  # Ansible shows it once, whatever the number of routers
 
     def work(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         """Do the job and fill the result. What it holds when an error is raised is returned with the error."""
@@ -124,16 +126,20 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         return Shell(run_script, self.where)
 
 
-def _hint(complaint: str) -> str:
-    """What to do about an error of Ansible's own ssh, which says less than ours."""
-    return next((f" {hint}" for words, hint in _HINTS if words in complaint), "")
+def with_hint(complaint: str) -> str:
+    """An error of Ansible's own ssh, which says what happened, and what to do about it."""
+    hint = next((hint for words, hint in _HINTS if words in complaint), None)
+    return f"{complaint.rstrip().rstrip('.')}. {hint}" if hint else complaint
 
 
 _ACCEPT = "If that is the router's own, accept it by logging in once by hand with ssh (docs/ssh.md)."
 _IS_IT_SSH = "Is this its SSH port (ansible_port), and not telnet's?"
 _HINTS = (
     ("Host key verification failed", f"Its host key is not known, or another one than it was. {_ACCEPT}"),
-    ("Host Key checking is enabled", f"Its host key is not known. {_ACCEPT}"),
+    ("Host Key checking is enabled", f"Its host key is not known, or another one than it was. {_ACCEPT}"),
+    ("must install the sshpass", "Or set ansible_connection to homenet.traffic.ssh_cli, which needs none for a password."),
+    ("Permission denied (", "Check ansible_user, and ansible_password or the key (ansible_ssh_private_key_file)."),
+    (": Connection refused", "Is SSH switched on in the router, and is this its port (ansible_port)?"),
     ("banner exchange", _IS_IT_SSH),
     ("kex_exchange_identification", _IS_IT_SSH),
 )

@@ -152,16 +152,22 @@ class Shell:
             ) from error
 
 
+_BECOME = re.compile(r"\b(su|sudo|doas)\b")
+_NO_BECOME = "Check how it is to become root: ansible_become_method (sudo, su ...) and ansible_become_password."
+_NO_SHELL = (
+    "homenet.traffic needs a Bourne shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with "
+    "traffic_profile: auto."
+)
+
+
 def executed(made: Script, where: str, status: int, printed: str) -> str:
     """What stands between the marks, of a script that was the input of a shell of its own. Raises TrafficError without them."""
     output = between_marks(made, printed)
     if output is None:
         words = " ".join(visible(printed).split())
         said = f'"...{words[-157:]}"' if len(words) > 160 else f'"{words}"' if words else "nothing"
-        raise TrafficError(
-            f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. homenet.traffic needs a Bourne "
-            "shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with traffic_profile: auto."
-        )
+        advice = _NO_BECOME if _BECOME.search(words) else _NO_SHELL
+        raise TrafficError(f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. {advice}")
     return output
 
 

@@ -144,11 +144,18 @@ def reports_text(reports: Iterable[Report], failures: Sequence[Failure], last: s
     return pieces(blocks)
 
 
-def pieces(blocks: Sequence[Sequence[Line]], apart: int = 1) -> list[Line]:
-    """Blocks of lines, so many empty lines apart, in pieces of one colour."""
-    gap = [("", False)] * apart
-    lines = [line for number, block in enumerate(blocks) for line in (*(gap if number else ()), *block)]
+def pieces(blocks: Sequence[Sequence[Line]], *, dense: bool = False) -> list[Line]:
+    """Blocks of lines with an empty line in between, in pieces of one colour. ``dense``: not between blocks of a single line."""
+    lines: list[Line] = []
+    for number, block in enumerate(blocks):
+        if number and not (dense and _is_single(block) and _is_single(blocks[number - 1])):
+            lines.append(("", False))
+        lines += block
     return [("\n".join(line for line, _red in piece), red) for red, piece in groupby(lines, key=lambda line: line[1])]
+
+
+def _is_single(block: Sequence[Line]) -> bool:
+    return len(block) == 1 and "\n" not in block[0][0]
 
 
 def hosts_table(router: str, hosts: Sequence[Mapping[str, Any]]) -> str:

@@ -54,6 +54,15 @@ def test_openssh_meets_telnet(control: Control) -> None:
     assert "\\x0d" not in run.out.partition("It failed on")[2], "its two lines are one in the list"
 
 
+def test_openssh_meets_a_closed_port(control: Control) -> None:
+    with serve(RouterSpec(password="")) as routers:
+        routers[0].port = closed_port()
+        given = {"ansible_connection": "ansible.builtin.ssh", "ansible_ssh_retries": 0}
+        run = control.playbook(routers[0], "hosts", **given)
+    assert run.status == 4, run.out
+    assert "Connection refused. Is SSH switched on in the router, and is this its port (ansible_port)?" in " ".join(run.out.split())
+
+
 def test_name_unknown(control: Control) -> None:
     with serve() as routers:
         routers[0].host = "no-such-router.invalid"

@@ -128,6 +128,7 @@ def test_without_a_chain(control: Control) -> None:
         run = control.playbook(routers[0], "live", "-e", "traffic_interval=60")
     assert run.status == 2, run.out
     assert "counting is not installed (there is no chain TRAFFIC in the table filter), so nothing has been counted. Run" in run.out
+    assert "reports of earlier days" not in run.out, "nobody asked for one"
     assert run.recap()["failed"] == 1
 
 

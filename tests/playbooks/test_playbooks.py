@@ -75,7 +75,7 @@ def test_from_set_up_to_removal(control: Control) -> None:
         without = control.playbook(router, "report")
         assert without.status == 2
         assert without.recap()["failed"] == 1
-        assert "Run setup_traffic first" in without.out
+        assert "Run setup_traffic first; reports of earlier days are kept" in " ".join(without.out.split())
         assert report_of(control) == old, "the old files stay"
 
 
@@ -284,6 +284,24 @@ def test_variables_of_the_user(control: Control) -> None:
         assert (control.folder / "elsewhere/home.json").exists()
         assert not (control.folder / "elsewhere/home.md").exists()
         assert control.playbook(routers[0], "setup_traffic", **variables, traffic_prune=True).recap()["changed"] == 0
+
+
+def test_a_misspelt_variable_is_named_once(control: Control) -> None:
+    with serve(RouterSpec(name="one"), RouterSpec(name="two")) as routers:
+        run = control.playbook(routers, "hosts", traffic_profil="broadcom", traffic_light="red")
+    assert run.status == 0, run.out
+    said = " ".join(run.out.split())
+    assert said.count("traffic_profil is no variable of homenet.traffic, so it changes nothing. Was traffic_profile meant?") == 1
+    assert "traffic_light" not in said
+
+
+def test_a_wrong_value_is_told_by_the_name_of_the_variable(control: Control) -> None:
+    with serve() as routers:
+        run = control.playbook(routers[0], "setup_traffic", traffic_backend="iptable")
+        assert "got: iptable. Check the variable traffic_backend." in " ".join(run.out.split())
+        control.playbook(routers[0], "setup_traffic")
+        run = control.playbook(routers[0], "report", traffic_report_formats="pdf")
+        assert "pdf. Check the variable traffic_report_formats." in " ".join(run.out.split())
 
 
 def test_hostile_names_in_every_report(control: Control) -> None:

@@ -68,7 +68,10 @@ def test_before_the_set_up() -> None:
     text = check_text("home", {**GOOD, "chain": {**GOOD["chain"], "installed": False, "problems": [missing]}})
     assert "Counting   not installed" in text
     assert "nothing is counted" not in text, "that is no problem yet"
-    assert last_line(text) == "Fit for counting. Counting is not installed yet: setup_traffic does it, and remove_traffic undoes it."
+    assert last_line(text) == (
+        "Fit for counting. Counting is not installed yet: setup_traffic does it (with --check --diff it only shows what it would do), and "
+        "remove_traffic undoes it."
+    )
 
 
 def test_acceleration() -> None:
@@ -128,7 +131,7 @@ def test_parts_of_a_system_and_of_an_interface() -> None:
     wan = [{"interface": "ppp0", "addresses": ["100.64.7.20/32"], "received_bytes": None, "sent_bytes": None}]
     text = check_text("home", {**GOOD, "system": system, "wan": wan, "sources": {"neighbors": ["arp show"], "names": []}})
     assert "System     firmware 386.7_2 on RT-AC68U\n" in text
-    assert "ppp0, 100.64.7.20/32 (shared out by the provider, no matter for counting); the router" in text
+    assert "ppp0, 100.64.7.20/32 (the provider shares it among customers; counting is not affected); the router" in " ".join(text.split())
     assert "from `arp show`; without names" in text
 
 

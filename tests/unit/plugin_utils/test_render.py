@@ -45,8 +45,8 @@ HOSTILE = report_of("home", named(HOSTILE_NAMES), NOW)
 HOME = report_of(
     "home",
     reading(
-        [host("192.168.1.2", "ali-laptop"), host("192.168.1.10"), host("192.168.1.4", "tv", None)],
-        [counter("192.168.1.2", 1_094_857_362, 52_117_840), counter("192.168.1.10", 2_000_000_000, 5)],
+        [host("192.168.1.2", "ali-laptop"), host("192.168.1.10"), host("192.168.1.4", "tv", None), host("192.168.1.5", "new")],
+        [counter("192.168.1.2", 1_094_857_362, 52_117_840), counter("192.168.1.10", 2_000_000_000, 5), counter("192.168.1.4", 0, 0)],
         (61_904, 71_130),
         [("jump_not_first", "The jump is rule 3 of FORWARD. Run setup_traffic.")],
     ),
@@ -135,6 +135,7 @@ def test_html() -> None:
         "3.09 GB3,094,919,266 bytes",
         "ali-laptop192.168.1.200:11:22:33:44:55 1.09 GB 35.4 % 1,094,857,362 B 52.1 MB 99.9 % 52,117,840 B",
         "1 host without traffic",
+        "Without a counter: new. setup_traffic gives it one.",
         "Hosts without a counter",
     ):
         assert part in text
@@ -304,6 +305,8 @@ Read these numbers with care:
 
 1 host without traffic.
 
+Without a counter: new. `setup_traffic` gives it one.
+
 1 kB is 1,000 bytes. Percentages are of all that was counted in that direction.
 Generated on 2026-11-22 13:00 UTC by homenet.traffic.
 """
@@ -337,6 +340,7 @@ def test_csv() -> None:
         '"home","host",,"192.168.1.10","00:11:22:33:44:55",,2000000000,5,64.62,0.0\r\n'
         '"home","host","ali-laptop","192.168.1.2","00:11:22:33:44:55",,1094857362,52117840,35.38,99.86\r\n'
         '"home","host","tv","192.168.1.4",,,0,0,0.0,0.0\r\n'
+        '"home","host","new","192.168.1.5","00:11:22:33:44:55",,0,0,0.0,0.0\r\n'
         '"home","unattributed",,,,,61904,71130,0.0,0.14\r\n'
     )
 

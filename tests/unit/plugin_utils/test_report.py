@@ -117,6 +117,24 @@ def test_who_was_counted_late_is_named() -> None:
     assert lines([one], [one, *many])[0].endswith(" and 4 more.")
 
 
+def test_who_has_no_counter_is_not_said_to_be_idle() -> None:
+    """He may be the one who uses it all: that is in the row of those without a counter."""
+    def lines(*newcomers: str, rest: tuple[int, int] | None = (5, 0), **more: Any) -> tuple[int, list[str]]:
+        counted = [counter("10.0.0.1", 9, 9), counter("10.0.0.2", 0, 0)]
+        new = [host(f"10.0.0.{number}", name) for number, name in enumerate(newcomers, 3)]
+        made = report_of("home", reading([host("10.0.0.2"), *new], counted, rest, **more), NOW)
+        return len(made.idle), late_lines(made)
+
+    assert lines() == (1, [])
+    assert lines("<b>new") == (1, ["Without a counter: <b>new. setup_traffic gives it one."])
+    assert lines("new", "newer", rest=None) == (1, ["Without a counter: new, newer. setup_traffic gives each its own."])
+    assert lines("new", rest=(0, 0)) == (2, []), "nobody without a counter used anything"
+    assert lines("new", backend="nftables") == (2, []), "it would have learned whoever sends anything"
+    several = {**host("10.0.0.1", "tv"), "addresses": ["10.0.0.1", "2001:db8::1"]}
+    found = report_of("home", reading([several], [counter("2001:db8::1", 9, 9)], (5, 0)), NOW)
+    assert late_lines(found) == [], "one of its addresses has a counter"
+
+
 def test_coverage_in_the_contract() -> None:
     first = reading([host("10.0.0.1")], [counter("10.0.0.1", 5, 5)])
     before = report_of("home", first, NOW)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import (
     Shell,
     answers,
     between_marks,
+    executed,
     script,
 )
 
@@ -94,6 +96,20 @@ def test_a_script_that_was_cut_does_nothing(words: list[str], tmp_path: Path) ->
         assert not list(tmp_path.iterdir()), text[:length]
     fed(words, text)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "more"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "advice"),
+    [
+        ("su: incorrect password", "Check how it is to become root: ansible_become_method (sudo, su ...)"),
+        ("dash: 1: sudo: not found", "Check how it is to become root"),
+        ("WAP>", "homenet.traffic needs a Bourne shell there."),
+        ("", "it said nothing. homenet.traffic needs a Bourne shell there."),
+    ],
+)
+def test_a_shell_that_runs_nothing(printed: str, advice: str) -> None:
+    with pytest.raises(TrafficError, match=re.escape(advice)):
+        executed(script([Group(("true",))], TOKEN), "192.168.1.1", 1, printed)
 
 
 def test_a_script_never_holds_its_own_marks() -> None:

@@ -15,6 +15,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._terminal import (
     WIDTH,
     files_text,
     hosts_table,
+    pieces,
     report_table,
     reports_text,
 )
@@ -42,7 +43,8 @@ ali-laptop               192.168.1.2   00:11:22:33:44:55  1.09 GB   35.4 %  52.1
 hosts without a counter                                   61.9 kB   <0.1 %  71.1 kB    0.1 %
 --------------------------------------------------------------------------------------------
 total                                                     3.09 GB  100.0 %  52.2 MB  100.0 %
-2 hosts without traffic.
+1 host without traffic.
+Without a counter: 192.168.1.5. setup_traffic gives it one.
 ! The jump to TRAFFIC is rule 3 of FORWARD: traffic that an earlier rule decides is not counted. Run
   setup_traffic."""
 
@@ -101,6 +103,12 @@ ali-laptop  192.168.1.2   00:11:22:33:44:55
 tv          192.168.1.4"""
     assert hosts_table("home", HOME["hosts"][:1]).startswith("home: 1 device on the network now\n")
     assert hosts_table("home", []) == "home: 0 devices on the network now"
+
+
+def test_tables_stand_apart_and_single_lines_together() -> None:
+    blocks = [[("a: done.", False)], [("b: done.", False)], [("c: gone.\nIt had counted", False)], [("d: done.", False)], [("e: 1", True)]]
+    assert pieces(blocks, dense=True) == [("a: done.\nb: done.\n\nc: gone.\nIt had counted\n\nd: done.", False), ("e: 1", True)]
+    assert pieces(blocks[:2]) == [("a: done.\n\nb: done.", False)]
 
 
 def test_where_the_files_are() -> None:
