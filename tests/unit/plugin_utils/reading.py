@@ -225,7 +225,7 @@ def nft_records(tables: Sequence[NftTable]) -> list[dict[str, Any]]:
 
 def wanted(expected: Mapping[str, Any]) -> dict[str, Any]:
     """An expectation of the samples, with names as we show them."""
-    found = dict(expected)
+    found = {key: value for key, value in expected.items() if key != "origin"}
     if found["kind"] == "names":
         found["records"] = [{**one, "name": one["name"] and shown(one["name"])} for one in found["records"]]
     return found
