@@ -24,7 +24,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
 
 _LONGEST_EXCERPT = 120
 _LARGEST_COUNTER = 2**64 - 1
-_ROUNDED = re.compile(r"[0-9]+(?:\.[0-9]+)?[KMGTPE]i?")
+_ROUNDED = re.compile(r"[0-9]+(?:\.[0-9]+)?[kKMGTPE]i?")
 _MAC = re.compile(r"[0-9a-f]{1,2}(?:([:-])[0-9a-f]{1,2})(?:\1[0-9a-f]{1,2}){4}")
 _BARE_MAC = re.compile(r"[0-9a-f]{12}")
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"

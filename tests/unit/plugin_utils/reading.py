@@ -56,7 +56,7 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
     ),
     "routes": ("route", "ip_route", "proc_net_route", "edgeos_route"),
     "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
-    "addresses": ("ip_addr", "ifconfig_addresses", "ifconfig_flags_addresses"),
+    "addresses": ("ip_addr", "ip_brief", "ifconfig_addresses", "ifconfig_flags_addresses"),
     "uptime": ("proc_uptime", "uptime", "sysinfo"),
     "system": (
         "openwrt_release",
