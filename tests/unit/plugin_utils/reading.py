@@ -264,7 +264,7 @@ def _prompt_of(text: str) -> re.Pattern[str]:
     start = found["start"].strip()
     account = re.match(r"\[?[^\s@]+@[^\s:\]]+", start)
     fixed, varying = (account[0], r"[^>#$%]*") if account else (start, "")
-    after = "" if start and not found["blank"] else r"(?:\s|$)"
+    after = r"(?:\s|$)" if found["blank"] else ""
     return re.compile(rf" ?{re.escape(fixed)}{varying} ?{re.escape(found['sign'])}{after}")
 
 

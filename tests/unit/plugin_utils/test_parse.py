@@ -74,6 +74,8 @@ class TestNoise:
         "<4>[  812.000001] ip_conntrack: table full, dropping packet.",
         "sendto: Network is unreachable",
         "consoled:error:134.356:prctl_runCommandInShellWithTimeout:174:prctl_collect failed, ret=9809",
+        "Line 0: xDSL G.994 training",
+        "Line 0: ADSL link up, Bearer 0, us=1019, ds=11943",
         "smd:error:411.821:collectApp:1463:consoled (pid 2479) exited due to uncaught signal number 11",
         "Another app is currently holding the xtables lock; waiting (1s) for it to exit...",
         "modprobe: module ip_tables not found in modules.dep",
