@@ -179,7 +179,7 @@ def _prefix(row: Row) -> int | None:
 
 
 def _uptime(rows: Sequence[Row]) -> list[int]:
-    units = {"WEEKS": 604800, "DAYS": 86400, "HOURS": 3600, "MINUTES": 60, "SECONDS": 1}
+    units = {"YEARS": 31536000, "WEEKS": 604800, "DAYS": 86400, "HOURS": 3600, "MINUTES": 60, "SECONDS": 1}
     seconds = [sum(_number(row, row[unit] or "0") * size for unit, size in units.items()) for row in rows]
     if len(seconds) > 1:
         rows[1].refuse("a second uptime")

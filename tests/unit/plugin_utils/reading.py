@@ -57,7 +57,7 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
     "routes": ("route", "ip_route", "proc_net_route", "edgeos_route"),
     "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
     "addresses": ("ip_addr", "ip_brief", "ifconfig_addresses", "ifconfig_flags_addresses"),
-    "uptime": ("proc_uptime", "uptime", "sysinfo"),
+    "uptime": ("proc_uptime", "uptime", "sysinfo", "huawei_device"),
     "system": (
         "openwrt_release",
         "ddwrt_banner",
@@ -68,6 +68,7 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
         "uname",
         "swversion",
         "proc_version",
+        "huawei_device",
     ),
     "programs": ("program_version",),
     "chains": ("iptables", "ip6tables"),
