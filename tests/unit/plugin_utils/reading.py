@@ -271,9 +271,10 @@ def _prompt_of(text: str) -> re.Pattern[str]:
 
 def _between(text: str, is_command: Callable[[str], Any]) -> list[str]:
     found: list[list[str]] = [[]]
-    for line in text.split("\n"):
-        if is_command(line) and not any(pattern.fullmatch(line.rstrip("\r")) for pattern in NOISE):
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        command = line.rstrip("\n")
+        if is_command(command) and not any(pattern.fullmatch(command.rstrip("\r")) for pattern in NOISE):
             found.append([])
         else:
             found[-1].append(line)
-    return ["\n".join(lines) for lines in found[1:] if quiet("\n".join(lines)).strip()]
+    return ["".join(lines) for lines in found[1:] if quiet("".join(lines)).strip()]
