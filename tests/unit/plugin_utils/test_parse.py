@@ -380,6 +380,9 @@ class TestStrict:
             ("neighbors", "arp", "? (192.168.71.2) at 02:50:56:f7:4a:fc on em0 expires in a while [ethernet]\n"),
             ("routes", "route", f"{ROUTE6}[::]/0 gateway\n"),
             ("routes", "route", ROUTE6.split("[::]")[0] + "192.168.1.0     0.0.0.0         255.255.255.0   U     0      0        0 br0\n"),
+            *(("routes", "ip_route", "default via 192.168.1.1 dev eth0"[:end]) for end in range(1, 29)),
+            ("uptime", "uptime", "up 1 year, "),
+            ("uptime", "uptime", "up 2 weeks, 1 day, "),
         ],
     )
     def test_what_is_nearly_right_is_an_error(self, kind: Kind, name: str, text: str) -> None:
