@@ -219,6 +219,8 @@ def _key(value: Any) -> str:
             return f"{_key(first)}-{_key(last)}"
         case {"concat": [*parts]}:
             return " . ".join(map(_key, parts))
+        case {"|": [_first, *_others] as parts}:
+            return " | ".join(map(_key, parts))
     raise NotUnderstood(f"no element: {_shown(value)}")
 
 

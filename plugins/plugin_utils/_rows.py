@@ -24,7 +24,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import (
 
 _LONGEST_EXCERPT = 120
 _LARGEST_COUNTER = 2**64 - 1
-_ROUNDED = re.compile(r"[0-9]+(?:\.[0-9]+)?[KMGTPE]i?")
+_ROUNDED = re.compile(r"[0-9]+(?:\.[0-9]+)?[kKMGTPE]i?")
 _MAC = re.compile(r"[0-9a-f]{1,2}(?:([:-])[0-9a-f]{1,2})(?:\1[0-9a-f]{1,2}){4}")
 _BARE_MAC = re.compile(r"[0-9a-f]{12}")
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
@@ -179,7 +179,7 @@ def _prefix(row: Row) -> int | None:
 
 
 def _uptime(rows: Sequence[Row]) -> list[int]:
-    units = {"WEEKS": 604800, "DAYS": 86400, "HOURS": 3600, "MINUTES": 60, "SECONDS": 1}
+    units = {"YEARS": 31536000, "WEEKS": 604800, "DAYS": 86400, "HOURS": 3600, "MINUTES": 60, "SECONDS": 1}
     seconds = [sum(_number(row, row[unit] or "0") * size for unit, size in units.items()) for row in rows]
     if len(seconds) > 1:
         rows[1].refuse("a second uptime")

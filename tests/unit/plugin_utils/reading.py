@@ -56,8 +56,8 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
     ),
     "routes": ("route", "ip_route", "proc_net_route", "edgeos_route"),
     "interfaces": ("ifconfig", "ifconfig_flags", "proc_net_dev", "ip_link", "showstats"),
-    "addresses": ("ip_addr", "ifconfig_addresses", "ifconfig_flags_addresses"),
-    "uptime": ("proc_uptime", "uptime", "sysinfo"),
+    "addresses": ("ip_addr", "ip_brief", "ifconfig_addresses", "ifconfig_flags_addresses"),
+    "uptime": ("proc_uptime", "uptime", "sysinfo", "huawei_device"),
     "system": (
         "openwrt_release",
         "ddwrt_banner",
@@ -68,6 +68,7 @@ BY_KIND: Mapping[Kind, tuple[str, ...]] = {
         "uname",
         "swversion",
         "proc_version",
+        "huawei_device",
     ),
     "programs": ("program_version",),
     "chains": ("iptables", "ip6tables"),
@@ -225,7 +226,7 @@ def nft_records(tables: Sequence[NftTable]) -> list[dict[str, Any]]:
 
 def wanted(expected: Mapping[str, Any]) -> dict[str, Any]:
     """An expectation of the samples, with names as we show them."""
-    found = dict(expected)
+    found = {key: value for key, value in expected.items() if key != "origin"}
     if found["kind"] == "names":
         found["records"] = [{**one, "name": one["name"] and shown(one["name"])} for one in found["records"]]
     return found
@@ -264,15 +265,16 @@ def _prompt_of(text: str) -> re.Pattern[str]:
     start = found["start"].strip()
     account = re.match(r"\[?[^\s@]+@[^\s:\]]+", start)
     fixed, varying = (account[0], r"[^>#$%]*") if account else (start, "")
-    after = "" if start and not found["blank"] else r"(?:\s|$)"
+    after = r"(?:\s|$)" if found["blank"] else ""
     return re.compile(rf" ?{re.escape(fixed)}{varying} ?{re.escape(found['sign'])}{after}")
 
 
 def _between(text: str, is_command: Callable[[str], Any]) -> list[str]:
     found: list[list[str]] = [[]]
-    for line in text.split("\n"):
-        if is_command(line) and not any(pattern.fullmatch(line.rstrip("\r")) for pattern in NOISE):
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        command = line.rstrip("\n")
+        if is_command(command) and not any(pattern.fullmatch(command.rstrip("\r")) for pattern in NOISE):
             found.append([])
         else:
             found[-1].append(line)
-    return ["\n".join(lines) for lines in found[1:] if quiet("\n".join(lines)).strip()]
+    return ["".join(lines) for lines in found[1:] if quiet("".join(lines)).strip()]

@@ -289,6 +289,10 @@ def test_credentials_that_are_asked_for_but_not_given(missing: str) -> None:
         "Only one user can be logged in at a time.\n",
         "Default password: see the label\n",
         "Support user: dial 1234\n",
+        "Sorry, Telnet is not encrypted.\n",
+        "You need to wait for the lamp.\n",
+        "This system is engaged in routing.\n",
+        "Login errors are logged. The password fails after a year.\n",
     ],
 )
 def test_a_banner_that_only_sounds_like_a_refusal_or_a_question(banner: str, sizes: Iterator[int]) -> None:

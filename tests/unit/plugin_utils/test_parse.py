@@ -74,6 +74,9 @@ class TestNoise:
         "<4>[  812.000001] ip_conntrack: table full, dropping packet.",
         "sendto: Network is unreachable",
         "consoled:error:134.356:prctl_runCommandInShellWithTimeout:174:prctl_collect failed, ret=9809",
+        "Line 0: xDSL G.994 training",
+        "Line 0: ADSL link up, Bearer 0, us=1019, ds=11943",
+        "smd:error:411.821:collectApp:1463:consoled (pid 2479) exited due to uncaught signal number 11",
         "Another app is currently holding the xtables lock; waiting (1s) for it to exit...",
         "modprobe: module ip_tables not found in modules.dep",
         "device wl0 entered promiscuous mode",
@@ -337,6 +340,60 @@ class TestErrors:
         with pytest.raises(ParseError) as error:
             parse("interfaces", template("ifconfig"), block)
         assert (error.value.code, error.value.line) == ("truncated", 2)
+
+
+ONE_LINE = (
+    "2: br0: <BROADCAST> mtu 1500 qdisc noqueue \\    link/ether 02:1a:00:00:00:01 brd ff:ff:ff:ff:ff:ff\\    RX:  bytes packets errors "
+    "dropped  missed   mcast \\    432 6 0 0 0 6 \\    TX:  bytes packets errors dropped carrier collsns \\    814 9 0 0 0 0 \n"
+)
+TOYBOX = (
+    "ppp0      Link encap:Point-to-Point Protocol\n          RX packets:1 errors:0 dropped:0 overruns:0 frame:0\n"
+    "          RX bytes:17453623 TX bytes:11539856"
+)
+ROUTE6 = (
+    "Kernel IPv6 routing table\nDestination                    Next Hop                   Flag Met Ref Use If\n"
+    "[::]/0                         gateway                    UG   100 1      4 wan\n"
+)
+
+
+class TestStrict:
+    """What stands beside a layout that is read, and must not be."""
+
+    @pytest.mark.parametrize(
+        ("kind", "name", "text"),
+        [
+            ("addresses", "ip_brief", "lo               UNKNOWN        127.0.0.1/8"),  # of /8 or of /80
+            ("addresses", "ip_brief", "br0              UP             192.168.1.1/24 and more \n"),
+            ("addresses", "ip_brief", "br0              ODD            192.168.1.1/24 \n"),
+            ("addresses", "ip_brief", f"br0              UP             {'192.168.1.1/24 ' * 13}\n"),
+            ("interfaces", "ifconfig", TOYBOX),
+            ("interfaces", "ifconfig", f"{TOYBOX}\n"),
+            ("interfaces", "ifconfig", f"{TOYBOX} more\n\n"),
+            *(("interfaces", "ip_link", ONE_LINE[:end]) for end in range(1, len(ONE_LINE) - 9)),
+            ("interfaces", "ip_link", ONE_LINE.replace("432 6", "4.32k 6")),
+            ("interfaces", "ip_link", ONE_LINE.replace("\\    RX:", "\\    odd 1\\    RX:")),
+            ("interfaces", "ip_link", ONE_LINE + ONE_LINE.split("\\    RX:")[0] + "\n"),
+            ("names", "lanhosts", "02:24:1e:00:00:06  192.168.1.        78              tv\n"),
+            ("names", "lanhosts", "02:24:1e:00:00:06  192        78              tv\n"),
+            ("names", "lanhosts", "02:24:1e:00:00:06          78 tv\n"),
+            ("names", "lanhosts", "02:24:1e:00:00:06  192"),
+            ("neighbors", "arp", "? (192.168.71.2) at 02:50:56:f7:4a:fc on em0 expires in a while [ethernet]\n"),
+            ("routes", "route", f"{ROUTE6}[::]/0 gateway\n"),
+            ("routes", "route", ROUTE6.split("[::]")[0] + "192.168.1.0     0.0.0.0         255.255.255.0   U     0      0        0 br0\n"),
+            *(("routes", "ip_route", "default via 192.168.1.1 dev eth0"[:end]) for end in range(1, 29)),
+            ("uptime", "uptime", "up 1 year, "),
+            ("uptime", "uptime", "up 2 weeks, 1 day, "),
+        ],
+    )
+    def test_what_is_nearly_right_is_an_error(self, kind: Kind, name: str, text: str) -> None:
+        with pytest.raises(ParseError):
+            parse(kind, template(name), text)
+
+    def test_what_is_right(self) -> None:
+        assert parse("interfaces", template("ip_link"), ONE_LINE)[0].sent_bytes == 814
+        assert parse("interfaces", template("ifconfig"), f"{TOYBOX}\n\n")[0].sent_bytes == 11539856
+        assert parse("routes", template("route"), ROUTE6) == ["wan"]
+        assert parse("routes", template("route"), ROUTE6.replace(" UG ", " !n ")) == []
 
 
 class TestTemplatesOfUsers:
