@@ -81,8 +81,8 @@ def test_a_flow_goes_where_it_is_meant_to(network: Lab, direction: str, protocol
     arrived = network.flows([Flow(host, 3_000_000, direction, protocol, parallel=2)])
     moved = network.settle()[host.ip] - before
     one, other = (moved.download_bytes, moved.upload_bytes)[:: 1 if direction == "down" else -1]
-    assert one > arrived[direction] > 1_000_000
-    assert other < 400_000
+    # Of datagrams a good part may get lost on a busy machine. The other way go acknowledgements, and what iperf3 has to say.
+    assert one > arrived[direction] > 4 * other
 
 
 def test_ipv6_is_counted_by_address() -> None:
