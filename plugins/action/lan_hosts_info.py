@@ -27,4 +27,4 @@ class ActionModule(RouterAction):
         interface_list(arguments["wan_interfaces"])
         router = self.open_router(arguments, Settings())
         router.foresee(HOSTS)
-        result.update(known_hosts(router), **notes(router))
+        result.update(known_hosts(router, in_outage=True), **notes(router))

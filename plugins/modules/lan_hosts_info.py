@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: homenet.traffic contributors (@homenet-traffic)
 description:
   - Reads the ARP table of a router and the names that it gave out, and returns the devices on the side of the LAN.
-  - Neighbors on the side of the Internet, incomplete and failed entries and the router itself are left out.
+  - Neighbors on the side of the Internet, incomplete and failed entries and the router itself are left out. While there is no default
+    route, nothing tells which side that is; then all neighbors are there, with a warning.
 extends_documentation_fragment:
   - homenet.traffic.router
   - homenet.traffic.router.reads

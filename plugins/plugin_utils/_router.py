@@ -79,7 +79,7 @@ class Router:
     def wan_interfaces(self) -> tuple[str, ...]:
         """The interfaces to the Internet: the given ones, or those of the default routes, of IPv6 too."""
         if not self._wan:
-            found = tuple(dict.fromkeys([*self.questions.read("routes", required=True), *self.questions.read_or_warn("routes6")]))
+            found = self._default_routes()
             if not found:
                 raise TrafficError(
                     f"{self.where}: no default route, so the interface to the Internet is not known "
@@ -88,6 +88,9 @@ class Router:
                 )
             self._wan = tuple(self._checked(interface) for interface in found)
         return self._wan
+
+    def _default_routes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.questions.read("routes", required=True), *self.questions.read_or_warn("routes6")]))
 
     def _checked(self, interface: str) -> str:
         try:
@@ -108,10 +111,21 @@ class Router:
         asked = [sign.command for sign in self.questions.known_signs() if sign.code == IPV6_UNCOUNTED]
         return any(self.questions.answers(command) for command in asked)
 
-    def lan_hosts(self) -> list[Host]:
-        """The devices on the network now, in numeric order of addresses: neighbors on the LAN side, with their names."""
+    def lan_hosts(self, in_outage: bool = False) -> list[Host]:
+        """The devices on the network now, in numeric order of addresses: neighbors on the LAN side, with their names.
+
+        ``in_outage``: also while no default route tells which side is the LAN's.
+        """
         neighbors: list[Neighbor] = self.questions.read("neighbors", required=True)
-        return lan_hosts(neighbors, self.own_addresses(), self.wan_interfaces(), self._profile.lan_interfaces, self.leases())
+        if in_outage and not (self._wan or self._default_routes()):
+            self.questions.note(
+                f"{self.where}: no default route now, so the way to the Internet is not known: whoever is on that side is among the "
+                "devices, too. Is the link up?"
+            )
+            wan: tuple[str, ...] = ()
+        else:
+            wan = self.wan_interfaces()
+        return lan_hosts(neighbors, self.own_addresses(), wan, self._profile.lan_interfaces, self.leases())
 
     def lan_interfaces(self, wan: Sequence[str]) -> list[str]:
         """The interfaces on which a neighbor is a device of the network; empty where the router's own addresses are not known."""

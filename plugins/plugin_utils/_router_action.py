@@ -206,9 +206,9 @@ def reading(router: Router, backend: Backend) -> dict[str, Any]:
     }
 
 
-def known_hosts(router: Router) -> dict[str, Any]:
+def known_hosts(router: Router, in_outage: bool = False) -> dict[str, Any]:
     """``hosts`` and ``names``."""
-    hosts = router.lan_hosts()
+    hosts = router.lan_hosts(in_outage)
     return {"hosts": hosts_result(hosts), "names": names_result(router.leases(), hosts)}
 
 

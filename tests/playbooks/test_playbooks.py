@@ -32,6 +32,17 @@ def test_hosts(control: Control) -> None:
     assert run.recap() == {"ok": 2, "changed": 0, "unreachable": 0, "failed": 0, "skipped": 0, "rescued": 0, "ignored": 0}
 
 
+def test_hosts_in_an_outage(control: Control) -> None:
+    """Just then, one asks who is there."""
+    with serve() as routers:
+        routers[0].set_faults(no_default_route=True)
+        run = control.playbook(routers, "hosts")
+    assert run.status == 0, run.out
+    assert "15 devices on the network now" in run.out
+    said = "no default route now, so the way to the Internet is not known: whoever is on that side is among the devices, too."
+    assert said in " ".join(run.out.split())
+
+
 def test_from_set_up_to_removal(control: Control) -> None:
     with serve() as routers:
         router = routers[0]
