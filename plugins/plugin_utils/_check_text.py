@@ -58,13 +58,15 @@ def _last_lines(result: Mapping[str, Any], verdict: str, unfit: Sequence[Mapping
         text += ": " + " ".join(plain_text(one["message"]) for one in unfit)
     else:
         where = ": see the lines that begin with an exclamation mark" if verdict == FIT_FOR_SOME else ""
-        text += f"{where}. {_next(bool(result['chain'] and result['chain']['installed']))}"
+        text += f"{where}. {_next(result['chain'])}"
     return wrapped(visible(text), WIDTH, following="  ")
 
 
-def _next(installed: bool) -> str:
-    if installed:
+def _next(chain: Mapping[str, Any] | None) -> str:
+    if chain and chain["installed"]:
         return "Counting is installed."
+    if chain and chain["hosts"]:
+        return "Counting was installed, and is so no more: setup_traffic does it again."
     return (
         "Counting is not installed yet: setup_traffic does it (with --check --diff it only shows what it would do), and remove_traffic "
         "undoes it."
@@ -133,6 +135,6 @@ def _chain(result: Mapping[str, Any]) -> str:
         return f"{where} counts {count_of(chain['hosts'], 'host')}" if chain["installed"] else f"not installed; it would be {where}"
     where = f"the chain {result['name']} in the table {result['table']}"
     if not chain["installed"]:
-        return f"not installed: {where} is not there, or nothing leads to it"
+        return f"not installed: {where} is {'there, but nothing leads to it' if chain['hosts'] else 'not there'}"
     counts = "counts, with sets of ipset," if result["backend"] == "ipset" else "has rules for"
     return f"{where} {counts} {count_of(chain['hosts'], 'host')}; the jump to it is rule {chain['jump_position']} of FORWARD"

@@ -65,13 +65,21 @@ Fit for counting. Counting is installed."""
 
 def test_before_the_set_up() -> None:
     missing = finding("chain_missing", "There is no chain TRAFFIC: nothing is counted. Run setup_traffic.")
-    text = check_text("home", {**GOOD, "chain": {**GOOD["chain"], "installed": False, "problems": [missing]}})
-    assert "Counting   not installed" in text
+    text = check_text("home", {**GOOD, "chain": {**GOOD["chain"], "installed": False, "hosts": 0, "problems": [missing]}})
+    assert "Counting   not installed: the chain TRAFFIC in the table filter is not there\n" in text
     assert "nothing is counted" not in text, "that is no problem yet"
     assert last_line(text) == (
         "Fit for counting. Counting is not installed yet: setup_traffic does it (with --check --diff it only shows what it would do), and "
         "remove_traffic undoes it."
     )
+
+
+def test_a_chain_to_which_nothing_leads() -> None:
+    problem = finding("jump_missing", "No rule of FORWARD jumps to TRAFFIC: nothing is counted. Run setup_traffic.")
+    text = check_text("home", {**GOOD, "chain": {**GOOD["chain"], "installed": False, "problems": [problem]}})
+    assert "not installed: the chain TRAFFIC in the table filter is there, but nothing leads to it" in " ".join(text.split())
+    assert "\n! No rule of FORWARD jumps to TRAFFIC" in text
+    assert last_line(text).endswith("Counting was installed, and is so no more: setup_traffic does it again.")
 
 
 def test_acceleration() -> None:
