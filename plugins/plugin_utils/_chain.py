@@ -184,13 +184,14 @@ def check_interface(interface: str) -> None:
     """Raise unless this can name a network interface."""
     if not is_interface(interface):
         raise ChainError(
-            f"traffic_wan_interfaces: {interface!r} cannot name an interface: letters, digits and '_.:-', at most 15."
+            f"traffic_wan_interfaces: {interface!r} cannot name an interface: letters, digits and '_.:-', at most 15, "
+            "and neither any nor anywhere, which stand for all of them where rules are listed."
         )
 
 
 def is_interface(text: str) -> bool:
-    """Whether this can name a network interface."""
-    return _INTERFACE.fullmatch(text) is not None
+    """Whether this can name a network interface, in a listing, too: some words there stand for all interfaces."""
+    return _INTERFACE.fullmatch(text) is not None and text not in ("any", "anywhere")
 
 
 def by_address(host: str) -> int:
