@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import is_usual
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Chain, Host
 
 #: With one of these nothing can be counted, as the router is or is reached now.
@@ -50,7 +51,7 @@ class Finding:
 
 def findings(hosts: Sequence[Host], own: Sequence[Address], wan: Sequence[str], forward: Chain | None) -> list[Finding]:
     """All that can be told from the hosts, the router's own addresses, the interfaces to the Internet, and FORWARD."""
-    return [*_offloaded(forward), *_behind_nat(own, wan), *_shared_macs(hosts), *_other_routers(hosts)]
+    return [*_offloaded(forward), *_behind_nat(own, wan), *_one_armed(own, wan), *_shared_macs(hosts), *_other_routers(hosts)]
 
 
 def _offloaded(forward: Chain | None) -> Iterator[Finding]:
@@ -72,6 +73,19 @@ def _behind_nat(own: Sequence[Address], wan: Sequence[str]) -> Iterator[Finding]
                 "does). What passes this router is counted as ever, but devices that are connected to the other one use the link too and "
                 "are not seen here. To see them, count on the other router, or let it only bridge (modem mode).",
             )
+
+
+def _one_armed(own: Sequence[Address], wan: Sequence[str]) -> Iterator[Finding]:
+    """A packet that leaves on the interface on which it came meets the rules of both directions."""
+    interfaces = {one.interface for one in own if ":" not in one.ip and is_usual(one.ip)}
+    if interfaces and interfaces <= set(wan):
+        yield Finding(
+            "one_armed",
+            f"All addresses of this router are on {_some(sorted(interfaces))}, which leads to the Internet: supposedly packets leave it on "
+            "the interface on which they came. Then the numbers of each device are right, but those of the rest are not: what devices "
+            "without a counter of their own send and receive counts there as download and as upload, and with nftables what all others do, "
+            "too. Give the devices a network of their own on another interface; one of a VLAN will do.",
+        )
 
 
 def is_carriers(address: str) -> bool:

@@ -124,9 +124,22 @@ def test_a_router_behind_another(addresses: list[str], behind: bool) -> None:
 
 
 def test_each_interface_behind_another_router_is_told() -> None:
-    own = (Address("wan", "192.168.0.2", 24), Address("wwan0", "10.0.0.2", 30))
+    own = (Address("br0", "192.168.1.1", 24), Address("wan", "192.168.0.2", 24), Address("wwan0", "10.0.0.2", 30))
     told = findings((), own, ("wan", "wwan0"), None)
     assert [one.message.split()[0] for one in told] == ["wan", "wwan0"]
+
+
+@pytest.mark.parametrize(
+    ("wan", "more", "told"),
+    [
+        (("eth0",), (), True),
+        (("eth0", "eth1"), (Address("eth1", "203.0.113.8", 24),), True),
+        (("eth0",), (Address("eth1", "192.168.1.1", 24),), False),
+    ],
+)
+def test_a_router_with_one_arm(wan: tuple[str, ...], more: tuple[Address, ...], told: bool) -> None:
+    own = (Address("lo", "127.0.0.1", 8), Address("eth0", "203.0.113.7", 24), Address("eth1", "fe80::1", 64), *more)
+    assert codes(own=own, wan=wan) == (["one_armed"] if told else [])
 
 
 @pytest.mark.parametrize(
