@@ -23,6 +23,9 @@ UNFIT = frozenset({"nftables_only", "no_iptables", "no_such_table", "incompatibl
 NOTHING_LOST = frozenset({"behind_nat", "shared_mac", "second_router", "acceleration_off", "other_table", "ipv6_unseen"})
 #: Nothing is known to be wrong.
 NOTES = frozenset({"ipv6_unseen"})
+IPV6_UNCOUNTED = "ipv6_uncounted"
+#: Of what the profiles look for: the traffic meets the firewall, but no rule that counts.
+NO_ACCELERATION = frozenset({IPV6_UNCOUNTED})
 #: True of every router, so no finding.
 UNSEEN = (
     "No router can tell what stands behind another router that does NAT: all its devices are one device here. Nor does it see "

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, check_interface
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, quoted
-from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding, findings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import IPV6_UNCOUNTED, Finding, findings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import lan_hosts, lan_networks
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import Kind
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Sign
@@ -29,8 +29,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Grou
 
 HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "routes6", "addresses")
 READING: tuple[Asked, ...] = ("uptime", *HOSTS, "interfaces", "findings")
-
-IPV6_UNCOUNTED = "ipv6_uncounted"
 
 
 class Router:
