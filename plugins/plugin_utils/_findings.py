@@ -25,7 +25,7 @@ NOTHING_LOST = frozenset({"behind_nat", "shared_mac", "second_router", "accelera
 NOTES = frozenset({"ipv6_unseen"})
 IPV6_UNCOUNTED = "ipv6_uncounted"
 #: Of what the profiles look for: the traffic meets the firewall, but no rule that counts.
-NO_ACCELERATION = frozenset({IPV6_UNCOUNTED})
+NO_ACCELERATION = frozenset({IPV6_UNCOUNTED, "vpn_routes"})
 #: True of every router, so no finding.
 UNSEEN = (
     "No router can tell what stands behind another router that does NAT: all its devices are one device here. Nor does it see "

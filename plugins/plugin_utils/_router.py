@@ -155,7 +155,17 @@ class Router:
         signs = [sign for sign in signs if not (counts_ipv6 and sign.code == IPV6_UNCOUNTED)]
         told = {sign.code for sign in signs}
         seen = findings(hosts, self.own_addresses(), wan, self.chains.forward)
-        return [*(Finding(sign.code, _advice(sign)) for sign in signs), *(one for one in seen if one.code not in told)]
+        signed = [Finding(sign.code, advice) for sign in signs if (advice := self._advice(sign, wan))]
+        return [*signed, *(one for one in seen if one.code not in told)]
+
+    def _advice(self, sign: Sign, wan: Sequence[str]) -> str:
+        """What to do about a sign. Nothing, where the interfaces that it speaks of are among those on which is counted."""
+        named = self.questions.interfaces_of(sign)
+        missing = [name for name in named if name not in wan]
+        if named and not missing:
+            return ""
+        own = " Or set traffic_acceleration: off, and setup_traffic turns it off while counting is installed."
+        return sign.message.replace("{interface}", ", ".join(missing)) + (own if sign.off else "")
 
     def system(self) -> System:
         """What the router is: of each thing, what the first way tells that tells it; a version goes with its name."""
@@ -179,8 +189,3 @@ class Router:
     def notes(self) -> list[str]:
         """What the user should know of the reading."""
         return self.questions.notes()
-
-
-def _advice(sign: Sign) -> str:
-    own = " Or set traffic_acceleration: off, and setup_traffic turns it off while counting is installed."
-    return sign.message + (own if sign.off else "")

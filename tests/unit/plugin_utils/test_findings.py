@@ -79,6 +79,15 @@ def test_what_a_setting_tells_is_not_told_again_by_what_it_does() -> None:
     assert [one.code for one in router.findings((), ("ppp0",))] == ["flow_offloading"], "on a command line, only what was read anyway"
 
 
+def test_a_vpn_that_takes_all_is_told_where_nothing_is_counted_on_it() -> None:
+    routes = (reading.FIXTURES / "findings/vpn_routes__openvpn.txt").read_text()
+    router = Router(lambda line: routes if line == "cat /proc/net/route" else "sh: nothing: not found\n", PROFILES["linux"], "home")
+    (told,) = router.findings((), ("ppp0",), thorough=True)
+    assert told.code == "vpn_routes"
+    assert "Set traffic_wan_interfaces to [tun0], then" in told.message
+    assert router.findings((), ("ppp0", "tun0"), thorough=True) == []
+
+
 # What shows in what was read anyway
 
 
