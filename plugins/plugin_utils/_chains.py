@@ -41,8 +41,12 @@ IN_VAIN = 3  # rounds that change nothing, until it is given up: one such may be
 CHUNK = 100  # commands in one script: a terminal and its buffers are small
 
 _NO_PROGRAM = ("not_found", "unrecognized_command", "bad_argument")
+PERMISSION = (
+    "The user that logs in may not change the firewall: log in as the router's administrator (or, over ansible.builtin.ssh or local, set "
+    "ansible_become)."
+)
 _HELP = {
-    "permission": "The user that logs in may not change the firewall: log in as the router's administrator (or set ansible_become).",
+    "permission": PERMISSION,
     "no_such_table": "The firmware lacks this table: choose the other one with traffic_table.",
     "incompatible": "The table was made with nft, and this iptables cannot show it: choose the other one with traffic_table.",
     "lock_held": "Another program has held the lock of the firewall all the time. Run it again.",

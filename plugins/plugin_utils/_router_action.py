@@ -30,7 +30,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     wan_result,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
-from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, executed
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import BECOME, Script, Shell, executed
 
 display = Display()
 
@@ -56,7 +56,7 @@ class RouterAction(ActionBase):  # type: ignore[misc]
         except AnsibleConnectionFailure as error:
             result.update(unreachable=True, msg=str(error) + _hint(str(error)))
         except AnsibleError as error:
-            result.update(failed=True, msg=str(error))
+            result.update(failed=True, msg=str(error) + _hint(str(error)))
         except Exception as error:
             display.vvv(traceback.format_exc())
             result.update(
@@ -125,7 +125,7 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
 
 def _hint(complaint: str) -> str:
-    """What to do about an error of Ansible's own ssh, which says less than ours."""
+    """What to do about an error of Ansible's own connections, which say less than ours."""
     return next((f" {hint}" for words, hint in _HINTS if words in complaint), "")
 
 
@@ -136,6 +136,7 @@ _HINTS = (
     ("Host Key checking is enabled", f"Its host key is not known. {_ACCEPT}"),
     ("banner exchange", _IS_IT_SSH),
     ("kex_exchange_identification", _IS_IT_SSH),
+    *((words, BECOME) for words in ("privilege escalation prompt", "Incorrect su", "Missing su", "Incorrect doas", "Missing doas")),
 )
 
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {

@@ -29,6 +29,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import (
     Shell,
     answers,
     between_marks,
+    executed,
     script,
 )
 
@@ -192,3 +193,20 @@ def test_a_command_line_that_is_no_shell(tmp_path: Path) -> None:
         session.login()
     session.logout()
     assert [line[:4] for line in log.read_text().splitlines()] == ["echo", "exit"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("su: incorrect password\n", "ansible_become"),
+        ("/bin/su: Permission denied\n", "ansible_become"),
+        ("dash: 1: sudo: not found\n", "ansible_become"),
+        ("keeper is not in the sudoers file.\n", "ansible_become"),
+        ("Welcome to menu: su 1\n", "Bourne"),
+        ("", "Bourne"),
+    ],
+)
+def test_what_did_not_run_the_script_is_told(printed: str, told: str) -> None:
+    with pytest.raises(TrafficError, match="^home: the shell did not run what it was given .exit status 1.; it said ") as caught:
+        executed(script([Group(("true",))], "t" * 24), "home", 1, printed)
+    assert [word for word in ("ansible_become", "Bourne") if word in str(caught.value)] == [told]
