@@ -272,6 +272,11 @@ def list_all_command(settings: Settings) -> str:
     return _command(settings, "-nvxL")
 
 
+def last_look(settings: Settings) -> str:
+    """The same for a shell, to be told from the listing that follows a change in the same exchange."""
+    return f"{list_all_command(settings)} # counted until then"
+
+
 def command(settings: Settings, step: Step) -> str:
     """A step as a command line."""
     spec = rule_words(step.rule) if step.rule else ()
