@@ -85,10 +85,10 @@ def _one_armed(own: Sequence[Address], wan: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             "one_armed",
             f"All addresses of this router are on {_some(sorted(interfaces))}, which counts as the way to the Internet. If "
-            "traffic_wan_interfaces names the interface of the devices, take it out there. Otherwise packets leave the router on the interface "
-            "on which they came: the numbers of each device are right, but those of the rest are not, for what devices without a counter of "
-            "their own send and receive counts there as download and as upload, and with nftables what all others do, too. Give the devices a "
-            "network of their own on another interface; one of a VLAN will do.",
+            "traffic_wan_interfaces names the interface of the devices, take it out there. Otherwise packets leave the router on the "
+            "interface on which they came: the numbers of each device are right, but those of the rest are not, for what devices without a "
+            "counter of their own send and receive counts there as download and as upload, and with nftables what all others do, too. Give "
+            "the devices a network of their own on another interface; one of a VLAN will do.",
         )
 
 
