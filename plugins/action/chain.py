@@ -71,6 +71,7 @@ class ActionModule(RouterAction):
             taken_away = [line for one in others for line in one.preview("absent", (), (), False)[0]]
             result["commands"] = [*taken_away, *planned, *_acceleration.off_commands(engines), *again]
         else:
+            result.update(known)  # should it fail: to tell by name what had been counted
             try:
                 for one in others:
                     one.bring("absent", (), (), False, result["commands"])

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_text import chain_text
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_text import chain_text, counted_text
 from ansible_collections.homenet.traffic.plugins.plugin_utils._index import Failure, router_order
 from ansible_collections.homenet.traffic.plugins.plugin_utils._play import (
     is_unreachable,
@@ -72,6 +72,8 @@ class ActionModule(ActionBase):
                 blocks.append(self._block(what, router, given))
             else:
                 failures.append(Failure(router, error or "", now, is_unreachable(given)))
+                if what == "chain" and isinstance(given, Mapping) and (text := counted_text(router, given)):
+                    blocks.append([(text, False)])
         if failures:
             blocks.append([(failures_list(failures, "It failed on"), False)])
         return pieces(blocks, dense=what == "chain")

@@ -53,8 +53,9 @@ findings:
     - Nothing can be counted with one of V(nftables_only), V(no_iptables), V(no_such_table), V(incompatible), V(permission),
       V(lock_held), V(no_wan) and V(unreadable).
     - Not all is counted with one of V(flow_offloading), V(broadcom_flow_cache), V(broadcom_ctf), V(shortcut_fe), V(qualcomm_ecm),
-      V(mediatek_hwnat), V(edgeos_offload), V(ipv6_uncounted), or a code out of a profile of your own.
+      V(mediatek_hwnat), V(edgeos_offload), V(ipv6_uncounted), V(vpn_routes), or a code out of a profile of your own.
     - It is counted under another name, or elsewhere, with one of V(behind_nat), V(shared_mac), V(second_router) and V(other_table).
+    - With V(one_armed) what is counted for devices without a counter of their own is too much.
     - V(ipv6_unseen) tells that no command shows whether the router forwards IPv6, which would not be counted.
     - V(acceleration_off) tells what O(homenet.traffic.chain#module:acceleration=off) has turned off.
   returned: success

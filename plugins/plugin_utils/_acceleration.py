@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import NO_ACCELERATION
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Sign
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Group
@@ -33,7 +34,7 @@ def to_turn_off(questions: Questions) -> list[Sign]:
 def left_on(questions: Questions) -> None:
     """Say of which of what is on now nothing is known that would turn it off and on again."""
     for sign in questions.signs():
-        if not (sign.off and sign.on):
+        if not (sign.off and sign.on) and sign.code not in NO_ACCELERATION:
             questions.note(
                 f"traffic_acceleration: {sign.code} is left on. No command is known that turns it off just until the router restarts; "
                 "how to turn it off for good is told below."

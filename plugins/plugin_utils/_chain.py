@@ -184,13 +184,14 @@ def check_interface(interface: str) -> None:
     """Raise unless this can name a network interface."""
     if not is_interface(interface):
         raise ChainError(
-            f"traffic_wan_interfaces: {interface!r} cannot name an interface: letters, digits and '_.:-', at most 15."
+            f"traffic_wan_interfaces: {interface!r} cannot name an interface: letters, digits and '_.:-', at most 15, "
+            "and neither any nor anywhere, which stand for all of them where rules are listed."
         )
 
 
 def is_interface(text: str) -> bool:
-    """Whether this can name a network interface."""
-    return _INTERFACE.fullmatch(text) is not None
+    """Whether this can name a network interface, in a listing, too: some words there stand for all interfaces."""
+    return _INTERFACE.fullmatch(text) is not None and text not in ("any", "anywhere")
 
 
 def by_address(host: str) -> int:
@@ -269,6 +270,11 @@ def goto_command(settings: Settings) -> str:
 def list_all_command(settings: Settings) -> str:
     """The command that lists every chain of the table."""
     return _command(settings, "-nvxL")
+
+
+def last_look(settings: Settings) -> str:
+    """The same for a shell, to be told from the listing that follows a change in the same exchange."""
+    return f"{list_all_command(settings)} # counted until then"
 
 
 def command(settings: Settings, step: Step) -> str:

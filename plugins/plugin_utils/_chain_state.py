@@ -6,9 +6,16 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import DIRECTIONS, ZERO, Counter, Direction, Problem
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import (
+    DIRECTIONS,
+    ZERO,
+    Counted,
+    Counter,
+    Direction,
+    Problem,
+)
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Match, Observed, Settings, list_all_command
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_rules import (
     NONE,
@@ -54,6 +61,23 @@ def host_counters(chain: Chain, subs: Subs = NONE) -> dict[str, dict[Direction, 
             host = totals[match.host]
             host[match.direction] = (host[match.direction] or ZERO) + counted(rules)
     return totals
+
+
+def last_counted(looks: Sequence[Observed]) -> Counted:
+    """What was counted in the end, out of several looks at a chain whose rules were taken away one after the other."""
+    best: dict[Match, Counter] = {}
+    rest: Mapping[Direction, Counter] | None = None
+    for seen in looks:
+        if seen.chain:
+            for match, rules in by_match(in_order(seen.chain, seen.subs)).items():
+                best[match] = best.get(match, ZERO) | counted(rules)
+            rest = unattributed(seen.chain, seen.subs)
+    hosts: dict[str, dict[Direction, Counter | None]] = {}
+    for match, found in best.items():
+        if match.host:
+            host = hosts.setdefault(match.host, {"download": None, "upload": None})
+            host[match.direction] = (host[match.direction] or ZERO) + found
+    return Counted(hosts, rest)
 
 
 def unattributed(chain: Chain, subs: Subs = NONE) -> dict[Direction, Counter] | None:

@@ -38,6 +38,16 @@ def chain_text(router: str, result: Mapping[str, Any], check_mode: bool, diff: b
     return "\n".join(lines)
 
 
+def counted_text(router: str, result: Mapping[str, Any]) -> str:
+    """What had been counted when a change failed that takes counters away; nothing where it had not begun, or takes none."""
+    if "hosts" not in result or "before" not in result or (result.get("state") == "present" and not result.get("moved_from")):
+        return ""
+    text = f"{visible(router)}: the counters may be gone, although the run failed; the next one tells."
+    lines = wrapped(text, WIDTH, following="  ")
+    counted = _until_then(router, result)
+    return "\n".join([*lines, *counted]) if counted else ""
+
+
 def _done(result: Mapping[str, Any], check_mode: bool, diff: bool) -> str:
     if check_mode and result["changed"]:
         hint = "" if diff else " (--diff shows the rules)"
@@ -74,7 +84,7 @@ def _forgets(result: Mapping[str, Any]) -> bool:
 
 def _until_then(router: str, result: Mapping[str, Any], title: str) -> list[str]:
     """What would be forgotten with the chain: the last report of it."""
-    reading = {**result, **result["before"], "chain": {**result["chain"], "problems": []}, "findings": [], "notes": []}
+    reading = {**result, **result["before"], "chain": {**result.get("chain", {}), "problems": []}, "findings": [], "notes": []}
     report = report_of(router, reading, datetime.now(timezone.utc).replace(microsecond=0))
     if not report.active and not (report.unattributed and report.unattributed.bytes):
         return []

@@ -23,6 +23,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import (
     command,
     goto_command,
     is_sub_name,
+    last_look,
     list_all_command,
     list_command,
     restore_command,
@@ -41,8 +42,12 @@ IN_VAIN = 3  # rounds that change nothing, until it is given up: one such may be
 CHUNK = 100  # commands in one script: a terminal and its buffers are small
 
 _NO_PROGRAM = ("not_found", "unrecognized_command", "bad_argument")
+PERMISSION = (
+    "The user that logs in may not change the firewall: log in as the router's administrator (or, over ansible.builtin.ssh or local, set "
+    "ansible_become)."
+)
 _HELP = {
-    "permission": "The user that logs in may not change the firewall: log in as the router's administrator (or set ansible_become).",
+    "permission": PERMISSION,
     "no_such_table": "The firmware lacks this table: choose the other one with traffic_table.",
     "incompatible": "The table was made with nft, and this iptables cannot show it: choose the other one with traffic_table.",
     "lock_held": "Another program has held the lock of the firewall all the time. Run it again.",
@@ -63,6 +68,8 @@ class Change:
 
     after: Observed | None = None
     commands: list[str] = field(default_factory=list)
+    looks: list[Observed] | None = None
+    """Where rules that count are taken away: what a shell listed right before, each time."""
 
 
 Plan = Callable[[Observed], Sequence[Step]]
@@ -123,16 +130,19 @@ class Chains:
 
     def closer(self, seen: Observed) -> Observed:
         """What was observed, with all sub-chains out of a listing of all chains; what others hold is not read."""
-        answer = self._iptables(list_all_command)
+        chains = self._ours_in(self._iptables(list_all_command))
+        return replace(seen, subs={name: chain for name, chain in chains.items() if name != self.settings.chain})
+
+    def _ours_in(self, answer: Answer) -> dict[str, Chain]:
+        """The chain and its sub-chains, in a listing of all chains."""
         line = list_all_command(self.settings)
         texts = {text.removeprefix("Chain ").partition(" ")[0]: text for text in re.split(r"(?m)^(?=Chain )", answer.text)}
         if answer.status or "FORWARD" not in texts:
             raise TrafficError(f"{self._where}: `{line}` did not list all chains. It printed {quoted(answer.text)}. Run it again.")
-        ours = [text for name, text in texts.items() if is_sub_name(self.settings.chain, name)]
-        if not ours:
-            return replace(seen, subs={})
-        found: list[Chain] = self._questions.parsed("chains", Read(line, self._template), "".join(ours))
-        return replace(seen, subs={chain.name: self._without_glued_noise(chain) for chain in found})
+        chain = self.settings.chain
+        ours = [text for name, text in texts.items() if name == chain or is_sub_name(chain, name)]
+        found: list[Chain] = self._questions.parsed("chains", Read(line, self._template), "".join(ours)) if ours else []
+        return {chain.name: self._without_glued_noise(chain) for chain in found}
 
     def chain(self) -> Chain | None:
         """The chain of ours; None also where the router lacks the table."""
@@ -291,13 +301,14 @@ class Chains:
             if step.action == "delete_number":
                 break  # the numbers of the others may have changed meanwhile
         if self._questions.has_shell:
-            return self._run_all(together[:CHUNK], change, whole)
+            return self._run_all(together[:CHUNK], change, whole, self._last_look(steps, change))
         return next(filter(None, (self._run_one(line, change) for line in together)), "")
 
     def _restore(self, steps: Sequence[Step], change: Change, whole: bool) -> str:
         """All steps as one change, which is done as a whole or not at all."""
         program = self._restores[0]
-        answer = self._change(restore_command(self.settings, program, steps), whole)
+        answer = self._change(restore_command(self.settings, program, steps), whole, self._last_look(steps, change))
+        self._keep_last_look(change)
         words = self._questions.quiet(answer.text).strip()
         if not answer.status:
             change.commands += [command(self.settings, step) for step in steps]
@@ -306,19 +317,35 @@ class Chains:
             self._restores = self._restores[1:] if self._questions.complaint(words) in _NO_PROGRAM else ()
         return f"`{program}` was answered with {quoted(words)}" if words or answer.status else ""
 
-    def _change(self, line: str, whole: bool) -> Answer:
+    def _last_look(self, steps: Sequence[Step], change: Change) -> list[Group]:
+        """Asked before steps that take away rules which count, in the same exchange."""
+        loses = any(step.action == "delete" and step.chain != "FORWARD" for step in steps)
+        return [Group((last_look(self.settings),))] if loses and change.looks is not None else []
+
+    def _keep_last_look(self, change: Change) -> None:
+        line = last_look(self.settings)
+        if change.looks is None or change.after is None or not self._questions.has_answer(line):
+            return
+        try:
+            chains = self._ours_in(self._questions.remembered(line))
+        except TrafficError:
+            return  # what was seen before that is told instead
+        change.looks.append(Observed(chains.pop(self.settings.chain, None), change.after.forward, chains))
+
+    def _change(self, line: str, whole: bool, before: Sequence[Group]) -> Answer:
         """One command that changes something, and the listings that will be asked for next, in one exchange."""
 
         def ask() -> Answer:
-            self._questions.foresee((), [Group((line,)), *self.listing(whole)])
+            self._questions.foresee((), [*before, Group((line,)), *self.listing(whole)])
             return self._questions.remembered(line)
 
         return self._unlocked(ask)
 
-    def _run_all(self, lines: Sequence[str], change: Change, whole: bool) -> str:
+    def _run_all(self, lines: Sequence[str], change: Change, whole: bool, before: Sequence[Group]) -> str:
         """Commands in one exchange, up to the first that fails, or that comes a second time."""
         lines = lines[: next((at for at, line in enumerate(lines) if line in lines[:at]), len(lines))]
-        self._questions.foresee((), [Group(tuple(lines), all_of=True), *self.listing(whole)])
+        self._questions.foresee((), [*before, Group(tuple(lines), all_of=True), *self.listing(whole)])
+        self._keep_last_look(change)
         for line in lines:
             if not self._questions.has_answer(line):
                 break

@@ -210,7 +210,9 @@ def _refuse_restart(old: Reading, new: Reading) -> None:
         raise NotComparable("the last reading is newer than this one")
     error = _UPTIME_IN_MINUTES + elapsed / _CLOCK_ERROR
     if old.uptime is not None and new.uptime is not None and new.uptime + error < old.uptime + elapsed:
-        raise NotComparable("the router was restarted")
+        # One that runs for longer than then may have run all the time, and the clock of the control node have been wrong.
+        doubt = ", or this machine's clock was set" if new.uptime >= old.uptime else ""
+        raise NotComparable(f"the router was restarted{doubt}")
 
 
 # --- Coverage ---------------------------------------------------------------------------------------------------------

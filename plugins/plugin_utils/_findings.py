@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import is_usual
 from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Address, Chain, Host
 from ansible_collections.homenet.traffic.plugins.plugin_utils._text import some
 
@@ -23,6 +24,9 @@ UNFIT = frozenset({"nftables_only", "no_iptables", "no_such_table", "incompatibl
 NOTHING_LOST = frozenset({"behind_nat", "shared_mac", "second_router", "acceleration_off", "other_table", "ipv6_unseen"})
 #: Nothing is known to be wrong.
 NOTES = frozenset({"ipv6_unseen"})
+IPV6_UNCOUNTED = "ipv6_uncounted"
+#: Of what the profiles look for: the traffic meets the firewall, but no rule that counts.
+NO_ACCELERATION = frozenset({IPV6_UNCOUNTED, "vpn_routes"})
 #: True of every router, so no finding.
 UNSEEN = (
     "No router can tell what stands behind another router that does NAT: all its devices are one device here. Nor does it see "
@@ -51,7 +55,7 @@ class Finding:
 
 def findings(hosts: Sequence[Host], own: Sequence[Address], wan: Sequence[str], forward: Chain | None) -> list[Finding]:
     """All that can be told from the hosts, the router's own addresses, the interfaces to the Internet, and FORWARD."""
-    return [*_offloaded(forward), *_behind_nat(own, wan), *_shared_macs(hosts), *_other_routers(hosts)]
+    return [*_offloaded(forward), *_behind_nat(own, wan), *_one_armed(own, wan), *_shared_macs(hosts), *_other_routers(hosts)]
 
 
 def _offloaded(forward: Chain | None) -> Iterator[Finding]:
@@ -73,6 +77,20 @@ def _behind_nat(own: Sequence[Address], wan: Sequence[str]) -> Iterator[Finding]
                 "does). What passes this router is counted as ever, but devices that are connected to the other one use the link too and "
                 "are not seen here. To see them, count on the other router, or let it only bridge (modem mode).",
             )
+
+
+def _one_armed(own: Sequence[Address], wan: Sequence[str]) -> Iterator[Finding]:
+    """A packet that leaves on the interface on which it came meets the rules of both directions."""
+    interfaces = {one.interface for one in own if ":" not in one.ip and is_usual(one.ip)}
+    if interfaces and interfaces <= set(wan):
+        yield Finding(
+            "one_armed",
+            f"All addresses of this router are on {some(sorted(interfaces))}, which counts as the way to the Internet. If "
+            "traffic_wan_interfaces names the interface of the devices, take it out there. Otherwise packets leave the router on the "
+            "interface on which they came: the numbers of each device are right, but those of the rest are not, for what devices without a "
+            "counter of their own send and receive counts there as download and as upload, and with nftables what all others do, too. Give "
+            "the devices a network of their own on another interface; one of a VLAN will do.",
+        )
 
 
 def is_carriers(address: str) -> bool:

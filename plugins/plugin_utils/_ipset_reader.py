@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import PERMISSION, quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_list import list_command
 from ansible_collections.homenet.traffic.plugins.plugin_utils._ipset_sets import AddressSet, NotUnderstood, Sets, names, read_sets
 from ansible_collections.homenet.traffic.plugins.plugin_utils._questions import Questions
@@ -84,10 +84,7 @@ class SetReader:
         if code == "no_such_set":
             return False
         if code == "permission":
-            raise TrafficError(
-                f"{self.where}: `{self.program} list` failed: {quoted(answer.text)}. The user that logs in may not change the firewall: "
-                "log in as the router's administrator (or set ansible_become)."
-            )
+            raise TrafficError(f"{self.where}: `{self.program} list` failed: {quoted(answer.text)}. {PERMISSION}")
         self.cannot = f"ipset does not work there ({quoted(answer.text)})"
         return True
 

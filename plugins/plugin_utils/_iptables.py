@@ -9,7 +9,7 @@ What only a change needs stands in ``_iptables_change``: Ansible compiles a coll
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, Problem, State, Status, together
@@ -43,6 +43,8 @@ class Family:
     seen: Observed | None = None
     move: Mover | None = None
     """Where the other table holds a chain of ours."""
+    looks: list[Observed] = field(default_factory=list)
+    """What was there right before rules that count were taken away out of a chain that goes on."""
 
     @property
     def observed(self) -> Observed:
@@ -224,10 +226,18 @@ class Iptables:
 
     def bring(self, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool, commands: list[str]) -> None:
         """See Backend."""
-        from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables_change import bring, planned, stop  # noqa: PLC0415
+        from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables_change import (  # noqa: PLC0415
+            bring,
+            planned,
+            stop,
+            until_taken_away,
+        )
 
         plans = planned(self._families, state, hosts, interfaces, prune)
         if state != "present" and any(plan(family.observed) for family, plan in plans):
             stop(self._families, commands)
             self._final = self.counted()
-        bring(plans, state, commands)
+        try:
+            bring(plans, state, commands)
+        finally:
+            self._final = until_taken_away(self._families) or self._final

@@ -9,10 +9,11 @@ import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import State
+from ansible_collections.homenet.traffic.plugins.plugin_utils._backend import Counted, State, together
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import Marker, Observed, Step, Wanted, as_commands, command
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_move import plan_unhook
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_plan import plan_absent, plan_empty, plan_present, simulate
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chain_state import last_counted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Change
 from ansible_collections.homenet.traffic.plugins.plugin_utils._iptables import Family
 
@@ -61,15 +62,26 @@ def stop(families: Sequence[Family], commands: list[str]) -> None:
 
 def bring(plans: Sequence[tuple[Family, Plan]], state: State, commands: list[str]) -> None:
     """Carry out what was planned."""
-    change = Change(commands=commands)
     for family, plan in plans:
+        change = Change(commands=commands)
         observed = family.observed
         if family.move and state == "present":
             observed = family.move.move(change)
         elif family.move:
             family.move.remove(change)
+        change.looks = family.looks if state == "present" else None
         family.chains.converge(plan, change, observed, whole=state != "present")
         family.seen, family.move = change.after, None
+
+
+def until_taken_away(families: Sequence[Family]) -> Counted | None:
+    """What had been counted when rules were taken away, one after the other; None where none were."""
+    if not any(family.looks for family in families):
+        return None
+    found = Counted()
+    for family in families:
+        found = together(found, last_counted(family.looks or [family.observed]))
+    return found
 
 
 def _plan(family: Family, state: State, hosts: Sequence[str], interfaces: Sequence[str], prune: bool) -> Plan:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import quoted
+from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import PERMISSION, quoted
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_json import read_json
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_list import FAMILY, list_commands
 from ansible_collections.homenet.traffic.plugins.plugin_utils._nft_table import NftTable, NotUnderstood, is_incomplete
@@ -20,7 +20,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Tr
 from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Answer, Group
 
 _NO_SUPPORT = r"(protocol|operation) not supported|cache initialization failed|function not implemented"
-_PERMISSION = "The user that logs in may not change the firewall: log in as the router's administrator (or set ansible_become)."
 
 
 class NftReader:
@@ -108,7 +107,7 @@ class NftReader:
         if "no_such_table" in codes:
             return ""
         if "permission" in codes:
-            raise TrafficError(f"{self.where}: `{self._commands[0]}` failed: {quoted(complaints[-1])}. {_PERMISSION}")
+            raise TrafficError(f"{self.where}: `{self._commands[0]}` failed: {quoted(complaints[-1])}. {PERMISSION}")
         if all(code in ("not_found", "unrecognized_command") for code in codes):
             return "it has no command nft"
         if re.search(_NO_SUPPORT, complaints[-1], re.IGNORECASE):

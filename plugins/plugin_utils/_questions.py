@@ -174,6 +174,11 @@ class Questions:
                 seen[sign.code] = sign
         return list(seen.values())
 
+    def interfaces_of(self, sign: Sign) -> list[str]:
+        """The interfaces that a sign which was seen speaks of: what the group of that name in its pattern fits."""
+        found = sign.pattern.compiled.finditer(self._kept(sign.command).text)
+        return list(dict.fromkeys(one["interface"] for one in found)) if "interface" in sign.pattern.compiled.groupindex else []
+
     def known_signs(self) -> tuple[Sign, ...]:
         """The findings that the profile knows."""
         return self._profile.findings

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chain import ChainError, Observed, Settings, check_interface
 from ansible_collections.homenet.traffic.plugins.plugin_utils._chains import Chains, quoted
-from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import Finding, findings
+from ansible_collections.homenet.traffic.plugins.plugin_utils._findings import IPV6_UNCOUNTED, Finding, findings
 from ansible_collections.homenet.traffic.plugins.plugin_utils._lan import lan_hosts, lan_networks
 from ansible_collections.homenet.traffic.plugins.plugin_utils._parse import Kind
 from ansible_collections.homenet.traffic.plugins.plugin_utils._profile import Profile, Sign
@@ -29,8 +29,6 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Grou
 
 HOSTS: tuple[Kind, ...] = ("neighbors", "names", "routes", "routes6", "addresses")
 READING: tuple[Asked, ...] = ("uptime", *HOSTS, "interfaces", "findings")
-
-IPV6_UNCOUNTED = "ipv6_uncounted"
 
 
 class Router:
@@ -171,7 +169,17 @@ class Router:
         signs = [sign for sign in signs if not (counts_ipv6 and sign.code == IPV6_UNCOUNTED)]
         told = {sign.code for sign in signs}
         seen = findings(hosts, self.own_addresses(), wan, self.chains.forward)
-        return [*(Finding(sign.code, _advice(sign)) for sign in signs), *(one for one in seen if one.code not in told)]
+        signed = [Finding(sign.code, advice) for sign in signs if (advice := self._advice(sign, wan))]
+        return [*signed, *(one for one in seen if one.code not in told)]
+
+    def _advice(self, sign: Sign, wan: Sequence[str]) -> str:
+        """What to do about a sign. Nothing, where the interfaces that it speaks of are among those on which is counted."""
+        named = self.questions.interfaces_of(sign)
+        missing = [name for name in named if name not in wan]
+        if named and not missing:
+            return ""
+        own = " Or set traffic_acceleration: off, and setup_traffic turns it off while counting is installed."
+        return sign.message.replace("{interface}", ", ".join(missing)) + (own if sign.off else "")
 
     def system(self) -> System:
         """What the router is: of each thing, what the first way tells that tells it; a version goes with its name."""
@@ -195,8 +203,3 @@ class Router:
     def notes(self) -> list[str]:
         """What the user should know of the reading."""
         return self.questions.notes()
-
-
-def _advice(sign: Sign) -> str:
-    own = " Or set traffic_acceleration: off, and setup_traffic turns it off while counting is installed."
-    return sign.message + (own if sign.off else "")

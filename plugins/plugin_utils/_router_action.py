@@ -30,7 +30,7 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._results import (
     wan_result,
 )
 from ansible_collections.homenet.traffic.plugins.plugin_utils._router import READING, Router
-from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Script, Shell, executed
+from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import BECOME, Script, Shell, executed
 from ansible_collections.homenet.traffic.plugins.plugin_utils._variables import OF_ROUTERS, PREFIX, misspelt, told_by_option
 
 display = Display()
@@ -127,7 +127,7 @@ class RouterAction(ActionBase):  # type: ignore[misc]
 
 
 def with_hint(complaint: str) -> str:
-    """An error of Ansible's own ssh, which says what happened, and what to do about it."""
+    """An error of Ansible's own connections, which says what happened, and what to do about it."""
     hint = next((hint for words, hint in _HINTS if words in complaint), None)
     return f"{complaint.rstrip().rstrip('.')}. {hint}" if hint else complaint
 
@@ -142,6 +142,7 @@ _HINTS = (
     (": Connection refused", "Is SSH switched on in the router, and is this its port (ansible_port)?"),
     ("banner exchange", _IS_IT_SSH),
     ("kex_exchange_identification", _IS_IT_SSH),
+    *((words, BECOME) for words in ("privilege escalation prompt", "Incorrect su", "Missing su", "Incorrect doas", "Missing doas")),
 )
 
 CHAIN_ARGUMENTS: dict[str, dict[str, Any]] = {

@@ -21,6 +21,16 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._records import Tr
 
 _NO_SUCH_WAY = (2, 126, 127)  # what iptables says of options; what a shell says of a command that it has not, or may not run
 
+_BOURNE = (
+    "homenet.traffic needs a Bourne shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with "
+    "traffic_profile: auto."
+)
+BECOME = (
+    "Set ansible_become_method and ansible_become_password to how its user becomes another one, or log in as its administrator, without "
+    "ansible_become."
+)
+_RIGHTS = re.compile(r"(?:^|[ /])(?:su|sudo|doas): |is not in the sudoers file")
+
 # The marks are never sent in one piece, so that no echo can pass for one.
 _HEAD = """\
 (
@@ -152,22 +162,14 @@ class Shell:
             ) from error
 
 
-_BECOME = re.compile(r"\b(su|sudo|doas)\b")
-_NO_BECOME = "Check how it is to become root: ansible_become_method (sudo, su ...) and ansible_become_password."
-_NO_SHELL = (
-    "homenet.traffic needs a Bourne shell there. For a command line of another kind, ansible_connection is homenet.traffic.ssh_cli, with "
-    "traffic_profile: auto."
-)
-
-
 def executed(made: Script, where: str, status: int, printed: str) -> str:
     """What stands between the marks, of a script that was the input of a shell of its own. Raises TrafficError without them."""
     output = between_marks(made, printed)
     if output is None:
         words = " ".join(visible(printed).split())
         said = f'"...{words[-157:]}"' if len(words) > 160 else f'"{words}"' if words else "nothing"
-        advice = _NO_BECOME if _BECOME.search(words) else _NO_SHELL
-        raise TrafficError(f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. {advice}")
+        next_step = BECOME if _RIGHTS.search(words) else _BOURNE
+        raise TrafficError(f"{where}: the shell did not run what it was given (exit status {status}); it said {said}. {next_step}")
     return output
 
 

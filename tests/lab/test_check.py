@@ -20,6 +20,8 @@ from ansible_collections.homenet.traffic.plugins.plugin_utils._shell import Scri
 from ansible_collections.homenet.traffic.plugins.plugin_utils._survey import survey
 from lab.namespaces import program
 from lab.network import Lab, lab
+from lab.privileges import single_user
+from lab.ways import LabControl, become, servers
 
 OPENWRT = {"/etc/openwrt_release": "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='21.02.3'\n", "/usr/bin/uci": "#!/bin/sh\necho 1\n"}
 NOT_ROOT = ("/rom" + program("setpriv"), "--reuid=1000", "--regid=1000", "--clear-groups")
@@ -141,3 +143,21 @@ def test_ipv6_over_a_command_line_that_does_not_count_it(tmp_path: Path) -> None
     assert checked.status == 0, checked.out
     assert "\nhome: fit for counting, but not for all traffic (" in checked.out
     assert "\n! IPv6 passes this router and is not counted here" in checked.out
+
+
+def test_who_cannot_become_root_is_told_what_to_set(tmp_path: Path) -> None:
+    with lab(hosts=1, servers=servers(become)) as network:
+        for rights in (
+            {"ansible_become_password": "wrong-secret"},
+            {"ansible_become_password": "", "ansible_timeout": 1},
+            {"ansible_become_method": "ansible.builtin.sudo"},
+        ):
+            run = LabControl(tmp_path, network, become).play("setup_traffic", **rights)
+            words = " ".join(run.out.split())
+            if single_user():  # nobody is there to become root
+                assert run.status == 4, run.out
+                continue
+            assert run.status in (2, 4), run.out
+            assert "Set ansible_become_method and ansible_become_password" in words, words
+            assert "wrong-secret" not in words
+        assert "TRAFFIC" not in network.iptables("-S")

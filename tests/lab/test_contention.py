@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import threading
@@ -269,6 +270,20 @@ def test_what_passes_until_counting_stops_is_told(neighborhood: Neighborhood, st
             _commands, told = neighborhood.ours.bring_and_count(Order(state))
         expected = list(neighborhood.passed.values()) if counting == [True] else [(0, 0), (0, 0)]
         assert [total(told, "download"), total(told, "upload")] == expected, number
+
+
+def test_what_passes_until_a_host_is_pruned_is_told(neighborhood: Neighborhood) -> None:
+    """Somebody uses the link before we take a rule away, up to the last look."""
+    pruning = Order("present", HOSTS[:1], prune=True)
+    neighborhood.calls(PRESENT, pruning)
+    change = next(number for number, call in enumerate(neighborhood.stops.calls, 1) if re.search("restore| -D TRAFFIC", call))
+    assert "-nvxL" in neighborhood.stops.calls[change - 2], "the last look"
+    for number in range(1, change):
+        neighborhood.prepare(PRESENT)
+        with neighborhood.stops.at(number, "before", neighborhood.packets.once):
+            _commands, told = neighborhood.ours.bring_and_count(pruning)
+        assert [total(told, "download"), total(told, "upload")] == list(neighborhood.passed.values()), number
+        assert neighborhood.counted() != neighborhood.passed, "what a host had counted is gone with it"
 
 
 def total(told: Counted, way: Direction) -> tuple[int, int]:

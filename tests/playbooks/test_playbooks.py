@@ -43,6 +43,24 @@ def test_hosts_in_an_outage(control: Control) -> None:
     assert said in " ".join(run.out.split())
 
 
+def test_a_removal_that_is_cut_off_shows_what_had_been_counted(control: Control) -> None:
+    with serve() as routers:
+        router = routers[0]
+        control.playbook(router, "setup_traffic")
+        router.use_link("192.168.1.4", 5_000_000_000, 70_000_000)
+        control.playbook(router, "remove_traffic", "--check")
+        looks = len(router.sessions[-1].lines)
+        for command, tried in ((4, False), (looks + 5, True)):
+            router.set_faults(cut_at_command=command)
+            cut = control.playbook(router, "remove_traffic")
+            assert cut.status == 2, cut.out
+            assert ("home: the counters may be gone, although the run failed; the next one tells." in cut.out) is tried
+            lines = [line.split() for line in cut.out.splitlines()]
+            assert (["total", "5.00", "GB", "100.0", "%", "70.0", "MB", "100.0", "%"] in lines) is tried
+        router.set_faults(cut_at_command=None)
+        assert "chain and jump are gone" in control.playbook(router, "remove_traffic").out
+
+
 def test_from_set_up_to_removal(control: Control) -> None:
     with serve() as routers:
         router = routers[0]

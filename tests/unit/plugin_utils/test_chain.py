@@ -311,7 +311,7 @@ def test_refused_hosts(host: str) -> None:
         Wanted((host,), ("ppp0",))
 
 
-@pytest.mark.parametrize("interface", ["", "a" * 16, "ppp0;", "ppp 0", "-j", "ppp+", "ppp0\n", "any*"])
+@pytest.mark.parametrize("interface", ["", "a" * 16, "ppp0;", "ppp 0", "-j", "ppp+", "ppp0\n", "any*", "any", "anywhere"])
 def test_refused_interfaces(interface: str) -> None:
     with pytest.raises(ChainError, match="^traffic_wan_interfaces: "):
         Wanted(("10.0.0.2",), (interface,))

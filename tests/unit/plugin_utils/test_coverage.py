@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -130,7 +131,8 @@ def test_an_interface_that_counts_no_header_after_all() -> None:
         (reading(), later({"ppp0": (MB, 0)}, marker="127.0.0.1/127.0.0.3"), "the counters were emptied or made anew"),
         (reading(), later({"ppp0": (MB, 0)}, marker=None), "the counters were emptied or made anew"),
         (later({"ppp0": (0, 0)}), reading({"ppp0": (MB, 0)}), "the last reading is newer"),
-        (reading(), later({"ppp0": (MB, 0)}, uptime=HOUR), "the router was restarted"),
+        (reading(), later({"ppp0": (MB, 0)}, uptime=HOUR), "the router was restarted$"),
+        (reading(), later({"ppp0": (MB, 0)}, uptime=timedelta(days=1)), "the router was restarted, or this machine's clock was set$"),
         (reading({"ppp0": (9, 9)}), later({"ppp1": (MB, 9)}), "the interfaces to the Internet are others"),
         (reading({"ppp0": (9, 9)}), later({"ppp0": (MB, 9), "ppp1": (0, 0)}), "the interfaces to the Internet are others"),
         (reading({"ppp0": None}), later({"ppp0": (MB, 9)}), "the router does not tell what passed ppp0"),
@@ -148,7 +150,7 @@ def test_an_interface_that_counts_no_header_after_all() -> None:
 def test_not_comparable(old: Reading, new: Reading, why: str) -> None:
     found = coverage_of(old, new)
     assert (found.download, found.upload) == (None, None)
-    assert found.unknown is not None and found.unknown.startswith(why)
+    assert found.unknown is not None and re.match(why, found.unknown)
     said = coverage_text(found)
     assert said is not None and said.startswith("Coverage since 2026-11-22 1") and "is not known: " in said
 

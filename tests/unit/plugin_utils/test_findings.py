@@ -79,6 +79,15 @@ def test_what_a_setting_tells_is_not_told_again_by_what_it_does() -> None:
     assert [one.code for one in router.findings((), ("ppp0",))] == ["flow_offloading"], "on a command line, only what was read anyway"
 
 
+def test_a_vpn_that_takes_all_is_told_where_nothing_is_counted_on_it() -> None:
+    routes = (reading.FIXTURES / "findings/vpn_routes__openvpn.txt").read_text()
+    router = Router(lambda line: routes if line == "cat /proc/net/route" else "sh: nothing: not found\n", PROFILES["linux"], "home")
+    (told,) = router.findings((), ("ppp0",), thorough=True)
+    assert told.code == "vpn_routes"
+    assert "Set traffic_wan_interfaces to [tun0], then" in told.message
+    assert router.findings((), ("ppp0", "tun0"), thorough=True) == []
+
+
 # What shows in what was read anyway
 
 
@@ -124,9 +133,22 @@ def test_a_router_behind_another(addresses: list[str], behind: bool) -> None:
 
 
 def test_each_interface_behind_another_router_is_told() -> None:
-    own = (Address("wan", "192.168.0.2", 24), Address("wwan0", "10.0.0.2", 30))
+    own = (Address("br0", "192.168.1.1", 24), Address("wan", "192.168.0.2", 24), Address("wwan0", "10.0.0.2", 30))
     told = findings((), own, ("wan", "wwan0"), None)
     assert [one.message.split()[0] for one in told] == ["wan", "wwan0"]
+
+
+@pytest.mark.parametrize(
+    ("wan", "more", "told"),
+    [
+        (("eth0",), (), True),
+        (("eth0", "eth1"), (Address("eth1", "203.0.113.8", 24),), True),
+        (("eth0",), (Address("eth1", "192.168.1.1", 24),), False),
+    ],
+)
+def test_a_router_with_one_arm(wan: tuple[str, ...], more: tuple[Address, ...], told: bool) -> None:
+    own = (Address("lo", "127.0.0.1", 8), Address("eth0", "203.0.113.7", 24), Address("eth1", "fe80::1", 64), *more)
+    assert codes(own=own, wan=wan) == (["one_armed"] if told else [])
 
 
 @pytest.mark.parametrize(
