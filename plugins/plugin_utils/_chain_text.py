@@ -44,7 +44,7 @@ def counted_text(router: str, result: Mapping[str, Any]) -> str:
         return ""
     text = f"{visible(router)}: the counters may be gone, although the run failed; the next one tells."
     lines = wrapped(text, WIDTH, following="  ")
-    counted = _until_then(router, result)
+    counted = _until_then(router, result, "It had counted until then:")
     return "\n".join([*lines, *counted]) if counted else ""
 
 
