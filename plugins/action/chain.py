@@ -112,8 +112,9 @@ def _hosts_to_count(
     hosts = _wanted_hosts(known, None) if given is None else _without_the_router(router, given)
     if not hosts and not any(backend.hosts() for backend in backends):
         raise TrafficError(
-            f"{router.where}: nobody is on the network now as far as the router's ARP table says, and no host has rules yet, so "
-            "there is nothing to count. Use the network from some device and run it again, or list addresses in traffic_hosts."
+            f"{router.where}: nobody is on the network now as far as the router's ARP table says, leaving out who is on "
+            f"{', '.join(router.wan_interfaces())}, the way to the Internet; and no host has rules yet, so there is nothing to count. Use "
+            "the network from some device and run it again, or list addresses in traffic_hosts."
         )
     router.require_wan()
     return hosts

@@ -99,7 +99,7 @@ def test_router_off(control: Control) -> None:
         ({"prompt": "SUPER(conf)# ", "banner": "SuperRouter 9000"}, "FAILED!", ['"SUPER(conf)#"', "docs/profiles.md"]),
         ({"prompt": "ready:"}, "FAILED!", ['"ready:"', "docs/profiles.md"]),
         ({"no_iptables": True}, "FAILED!", ["no command `iptables`", "unrecognized command"]),
-        ({"no_arp": True}, "FAILED!", ["nobody is on the network", "traffic_hosts"]),
+        ({"no_arp": True}, "FAILED!", ["nobody is on the network", "leaving out who is on ppp0, the way to the Internet", "traffic_hosts"]),
         ({"no_default_route": True}, "FAILED!", ["no default route", "`route show`", "traffic_wan_interfaces"]),
         ({"garbage_line": "@@@ what is this", "on_command": "arp"}, "FAILED!", ["line ", "@@@ what is this", "arp_table"]),
         ({"garbage_line": "@@@ what is this", "on_command": "lanhosts"}, "FAILED!", ["line ", "@@@ what is this", "lanhosts"]),
