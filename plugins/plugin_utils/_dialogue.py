@@ -40,6 +40,7 @@ PIECE, ECHO_PAUSE = 2048, 0.0005  # bytes that are typed at once, seconds to wai
 TYPED = 4096  # bytes a second that a slow router takes in
 FAREWELL = 1.0  # seconds given to the router to close after the log-out
 
+
 class Stream(Protocol):
     """Bytes to and from a router."""
 
