@@ -47,7 +47,7 @@ class ActionModule(RouterAction):
             self._read_twice(router, backends, arguments["require_chain"], interval, result)
         else:
             router.foresee(READING, backends.listing())
-            backend = _look(router, backends, arguments["require_chain"])
+            backend = _look(router, backends, arguments["require_chain"], for_report=True)
             self._add(router, backend, result)
 
     def _read_twice(self, router: Router, backends: Backends, require_chain: bool, interval: float, result: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class ActionModule(RouterAction):
 
         router.foresee(("routes", "routes6", "interfaces"), backends.listing())
         router.wan_interfaces()  # before the chain, so that the interfaces are asked for as soon after it as the second time
-        backend = _look(router, backends, require_chain, "")
+        backend = _look(router, backends, require_chain, for_report=False)
         start = time.monotonic()
         first = _counted(router, backend)
         time.sleep(max(0.0, start + interval - time.monotonic()))
@@ -87,7 +87,7 @@ def _counted(router: Router, backend: Backend) -> dict[str, Any]:
     }
 
 
-def _look(router: Router, backends: Backends, require_chain: bool, kept: str = "; reports of earlier days are kept as they are") -> Backend:
+def _look(router: Router, backends: Backends, require_chain: bool, *, for_report: bool) -> Backend:
     backend = backends.look()
     if require_chain and not backend.exists():
         sets = " that counts with sets of ipset" if backend.name == "ipset" else ""
@@ -99,6 +99,7 @@ def _look(router: Router, backends: Backends, require_chain: bool, kept: str = "
                 f"{router.where}: there is no {name}, but there is one in the table {elsewhere}. Set traffic_table: {elsewhere} in the "
                 "inventory."
             )
+        kept = "; reports of earlier days are kept as they are" if for_report else ""
         raise TrafficError(
             f"{router.where}: counting is not installed (there is no {name}), so nothing has been counted. Run setup_traffic first{kept}."
         )

@@ -135,6 +135,7 @@ def _chain(result: Mapping[str, Any]) -> str:
         return f"{where} counts {count_of(chain['hosts'], 'host')}" if chain["installed"] else f"not installed; it would be {where}"
     where = f"the chain {result['name']} in the table {result['table']}"
     if not chain["installed"]:
-        return f"not installed: {where} is {'there, but nothing leads to it' if chain['hosts'] else 'not there'}"
+        missing = any(problem["code"] == "chain_missing" for problem in chain["problems"])
+        return f"not installed: {where} is {'not there' if missing else 'there, but nothing leads to it'}"
     counts = "counts, with sets of ipset," if result["backend"] == "ipset" else "has rules for"
     return f"{where} {counts} {count_of(chain['hosts'], 'host')}; the jump to it is rule {chain['jump_position']} of FORWARD"

@@ -80,6 +80,8 @@ def test_a_chain_to_which_nothing_leads() -> None:
     assert "not installed: the chain TRAFFIC in the table filter is there, but nothing leads to it" in " ".join(text.split())
     assert "\n! No rule of FORWARD jumps to TRAFFIC" in text
     assert last_line(text).endswith("Counting was installed, and is so no more: setup_traffic does it again.")
+    empty = check_text("home", {**GOOD, "chain": {**GOOD["chain"], "installed": False, "hosts": 0, "problems": [problem]}})
+    assert "is there, but nothing leads to it" in " ".join(empty.split())
 
 
 def test_acceleration() -> None:
